@@ -1,0 +1,46 @@
+"""pgleap: reads the stack's settings, declares the fleet in its phase, exports what an operator looks for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+
+from agent.states import Phase
+from components.agent_program import agent_program
+from components.fleet import Fleet, FleetArgs
+from components.phases import MoveRefusedError, check_move
+from components.plan import authority, plan
+from components.stack_config import load
+from components.step import Reach
+
+config = load()
+settings = config.settings
+
+
+def allow(finished: Any) -> bool:
+    """Refuse what is no move from the phase that this stack finished last, in the preview as in `up`."""
+    before = Phase(finished["phase"]) if finished else None
+    try:
+        check_move(before, int(finished["round"]) if finished else 0, settings.phase, settings.round)
+    except MoveRefusedError as refused:
+        raise pulumi.RunError(str(refused)) from None
+    return True
+
+
+# The stack's own outputs tell which phase it finished last; nothing on the first run.
+itself = pulumi.StackReference(f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}")
+key_file = settings.ssh.private_key_file
+reach = Reach(
+    ssh=settings.ssh,
+    private_key=key_file.expanduser().read_text() if key_file else None,
+    round=settings.round,
+    allowed=itself.get_output("finished").apply(allow),
+)
+fleet = Fleet("fleet", FleetArgs(settings, config.password, reach, agent_program()))
+
+pulumi.export("phase", settings.phase.value)
+pulumi.export("round", settings.round)
+pulumi.export("authority", authority(settings))
+pulumi.export("plan", plan(settings))
+pulumi.export("finished", fleet.finished)

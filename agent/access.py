@@ -1,0 +1,70 @@
+"""Verb `access`: pgleap's own way in, on a database server that stays as it is otherwise."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, List, Mapping, Sequence
+
+from agent import client_rules
+from agent.cluster import Cluster, from_desired
+from agent.postgres import Postgres
+from agent.report import Facts, Refusal
+from agent.server import Server
+
+MANAGERS = ("patroni", "repmgrd", "pg_auto_failover", "pgautofailover")
+
+
+def access(desired: Mapping[str, Any], server: Server) -> Facts:
+    """Let root reach the superuser over the socket, and `readers` (addresses) the role pgleap. A seal that is there stays."""
+    refuse_managers(server)
+    cluster = from_desired(desired["postgres"])
+    postgres = Postgres(server, cluster, desired["address"])
+    if not postgres.is_running():
+        raise Refusal(
+            f"PostgreSQL {cluster.version} running in {cluster.data}",
+            "no postmaster",
+            f"start it, or mend pgleap:postgres (unit {cluster.unit})",
+        )
+    sealed = client_rules.is_sealed(server.path(cluster.hba_file).read_text())
+    changed = write_rules(server, cluster, desired["readers"], sealed, os_users=["root"])
+    postgres.reload()  # always: a run before this one may have died between writing the rules and having them read
+    said = postgres.answers()
+    if said is not None:
+        raise Refusal(
+            f"root to reach {cluster.superuser} over the socket",
+            said,
+            f"see that {cluster.hba_file} is the file in use",
+        )
+    return {
+        "changed": changed,
+        "because": "pgleap's own rules were put first" if changed else "its rules stand there already",
+    }
+
+
+def write_rules(
+    server: Server, cluster: Cluster, readers: Sequence[str], sealed: bool, os_users: Sequence[str]
+) -> List[str]:
+    """Write both files if they differ; which were written. What runs must be told by a reload."""
+    identities = partial(client_rules.with_identities, superuser=cluster.superuser, os_users=os_users)
+    rules = partial(client_rules.with_rules, superuser=cluster.superuser, readers=readers, sealed=sealed)
+    changed = []
+    for file, render in ((cluster.ident_file, identities), (cluster.hba_file, rules)):
+        path = server.path(file)
+        if not path.exists():
+            raise Refusal(f"the file {file}", "none", "mend pgleap:postgres (layout, cluster, old.config)")
+        text = path.read_text()
+        if render(text) != text:
+            server.write_durably(file, render(text).encode())
+            changed.append(f"wrote {file}")
+    return changed
+
+
+def refuse_managers(server: Server) -> None:
+    """A cluster manager would promote an old replica while the primary is sealed, or undo what we do."""
+    for manager in MANAGERS:
+        if server.run("systemctl", "is-active", manager, check=False).stdout.strip() == "active":
+            raise Refusal(
+                "no cluster manager that could promote a replica",
+                f"{manager} is active",
+                f"pause it and stop its unit: systemctl stop {manager}",
+            )

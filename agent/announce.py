@@ -1,0 +1,100 @@
+"""Verb `announce`: the first step of every `up`. It writes phase and round into the journal of a database server, and
+refuses what is no move from there: this is what the engine cannot know after a step failed or died half-way."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Mapping, Optional
+
+from agent import authority, journal
+from agent.journal import Authority, Journal
+from agent.report import Facts, Refusal
+from agent.server import Server
+from agent.states import MOVES, Phase, goes_back
+
+
+def announce(desired: Mapping[str, Any], server: Server) -> Facts:
+    """Announce `phase` in `round` to this server; `side` is "old primary" or "DB_A". Raises Refusal, with the commands to type."""
+    own = journal.read(server)
+    phase, round_, is_target = Phase(desired["phase"]), int(desired["round"]), desired["side"] == "DB_A"
+    if is_target and phase is not Phase.CUTOVER:
+        authority.refuse_to_seal_open_target(own)
+    wanted = decide(own, phase, round_, is_target)
+    if wanted == own:
+        return {"changed": [], "because": f"{phase} in round {round_} was announced already"}
+    journal.write(server, wanted)
+    return {"changed": [f"announced {phase} in round {round_}"], "because": _before(own)}
+
+
+def decide(own: Optional[Journal], phase: Phase, round_: int, is_target: bool) -> Journal:
+    """The journal as it is to be. Pure. Raises Refusal."""
+    if own is None:
+        if phase is not Phase.PREPARE and not is_target:
+            raise Refusal(
+                "phase prepare on servers that pgleap has not prepared",
+                f"phase {phase}",
+                "pulumi config set phase prepare && pulumi up",
+            )
+        return Journal(
+            phase=phase,
+            round=round_,
+            finished=False,
+            authority=Authority.NONE if is_target else Authority.HOLDS,
+            epoch=0 if is_target else 1,
+        )
+    if round_ < own.round:
+        raise Refusal(
+            f"round {own.round} or higher, which this server has seen",
+            f"round {round_}: the checkout or the stack config is stale",
+            f"fetch the newest stack config; if this one is right: pulumi config set round {own.round + 1} && pulumi up",
+        )
+    to_prepare_target = (
+        is_target and phase is Phase.PREPARE
+    )  # the old primary decides about this move; DB_A is only rebuilt
+    if phase is not own.phase and not to_prepare_target:
+        _refuse_no_move(own, phase, round_)
+    if phase is Phase.PREPARE and own.authority is Authority.RELEASED:
+        raise Refusal(
+            "an old primary that has not released its authority",
+            f"it released it to DB_A (epoch {own.epoch})",
+            f"pulumi config set phase upgrade && pulumi config set round {own.round + 1} && pulumi up; then the same for prepare",
+        )
+    if (phase, round_) == (own.phase, own.round):
+        return own
+    return replace(own, phase=phase, round=round_, finished=False)
+
+
+def _refuse_no_move(own: Journal, phase: Phase, round_: int) -> None:
+    back = goes_back(own.phase, phase)
+    if own.finished and phase in MOVES[own.phase] and (not back or round_ > own.round):
+        return
+    if not own.finished and back and phase in MOVES[own.phase] and round_ > own.round:
+        return
+    ways = [
+        f"pulumi config set phase {to} && pulumi config set round {own.round + 1} && pulumi up"
+        for to in MOVES[own.phase]
+        if goes_back(own.phase, to)
+    ]
+    if not own.finished:
+        raise Refusal(
+            f"{own.phase} to be finished first (round {own.round}), or a way back from it with a higher round",
+            f"phase {phase} in round {round_}",
+            " or, to go back: ".join([f"to go on: pulumi config set phase {own.phase} && pulumi up", *ways]),
+        )
+    if phase in MOVES[own.phase]:
+        raise Refusal(
+            f"a higher round than {own.round} to go back from {own.phase} to {phase}",
+            f"round {round_}",
+            " or ".join(ways),
+        )
+    raise Refusal(
+        f"a move from {own.phase}: {' or '.join(MOVES[own.phase])}",
+        f"phase {phase}",
+        f"pulumi config set phase {MOVES[own.phase][0]} && pulumi preview",
+    )
+
+
+def _before(own: Optional[Journal]) -> str:
+    if own is None:
+        return "nothing was announced to this server before"
+    return f"before it was {own.phase} in round {own.round}, {'finished' if own.finished else 'unfinished'}"

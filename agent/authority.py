@@ -1,0 +1,97 @@
+"""Who may write: the decisions, pure. Each takes journals as they are read right before the act, and refuses in a sentence.
+
+One database holds the authority. Old primary: holds -> sealed at fence F -> released to DB_A with the next epoch. DB_A: holds
+that epoch. A release that was not taken up can be taken back once DB_A has renounced its epoch, and never otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from agent.journal import Authority, Fence, Journal
+from agent.report import Refusal
+
+
+def may_release(own: Journal, next_xid: int, other: Journal) -> Fence:
+    """The fence at which the old primary may hand its authority to DB_A. Raises Refusal."""
+    fence = proven(own, next_xid)
+    if other.upgraded_at != fence:
+        raise Refusal(
+            f"DB_A upgraded from exactly this fence, transaction id {fence.xid}",
+            f"DB_A was upgraded at {other.upgraded_at.xid if other.upgraded_at else 'no fence at all'}",
+            "go back to prepare: pulumi config set phase prepare, raise the round, pulumi up",
+        )
+    return fence
+
+
+def proven(own: Journal, next_xid: int) -> Fence:
+    """The fence of a sealed database, if nothing was written since. Raises Refusal."""
+    if own.authority not in (Authority.SEALED, Authority.RELEASED) or own.fence is None:
+        raise Refusal(
+            "the old primary sealed, with its fence recorded",
+            f"its journal says: {own.authority.value}",
+            "run phase readonly first",
+        )
+    if next_xid != own.fence.xid:
+        raise Refusal(
+            f"nothing written since the fence, the next transaction id still {own.fence.xid}",
+            f"it is {next_xid}: something wrote after the fence",
+            "raise the round and run `pulumi up` in phase readonly or upgrade again before DB_A is promoted (a new fence is"
+            " taken); once it is promoted, go back to prepare",
+        )
+    return own.fence
+
+
+def may_open_upgrade_target(own: Journal, other: Journal, next_xid: int) -> int:
+    """The epoch with which DB_A may open, from the old primary's journal and next transaction id. Raises Refusal."""
+    if other.authority is not Authority.RELEASED:
+        raise Refusal(
+            "the old primary to have released its authority to DB_A",
+            f"its journal says: {other.authority.value}",
+            "run `pulumi up` in phase cutover; its first step releases",
+        )
+    if other.epoch <= own.renounced:
+        raise Refusal(
+            f"a release newer than epoch {own.renounced}, which DB_A has renounced",
+            f"epoch {other.epoch}",
+            "raise the round and run phase upgrade, then cutover",
+        )
+    if own.upgraded_at != proven(other, next_xid):
+        raise Refusal(
+            f"DB_A upgraded at the fence {other.fence}",
+            f"DB_A was upgraded at {own.upgraded_at}",
+            "go back to upgrade, then prepare",
+        )
+    return other.epoch
+
+
+def may_open_old_primary(own: Journal) -> int:
+    """The epoch with which the old primary may open again. It needs nothing of DB_A before the release. Raises Refusal."""
+    if own.authority is Authority.RELEASED:
+        raise Refusal(
+            "the old primary to hold the authority, or to be sealed without having released it",
+            f"it released its authority to DB_A (epoch {own.epoch})",
+            "go back one phase at a time: pulumi config set phase upgrade, raise the round, pulumi up; then prepare",
+        )
+    return own.epoch if own.authority is Authority.HOLDS else own.epoch + 1
+
+
+def may_take_back(own: Journal, other: Journal) -> int:
+    """The epoch with which the old primary is merely sealed again, after a release that DB_A never took up. Raises Refusal."""
+    if other.authority is Authority.HOLDS or other.renounced < own.epoch:
+        raise Refusal(
+            f"DB_A to have renounced epoch {own.epoch}",
+            f"DB_A's journal says: {other.authority.value}, renounced up to epoch {other.renounced}",
+            "run the step client-gate on DB_A first (raise the round, pulumi up)",
+        )
+    return own.epoch + 1
+
+
+def refuse_to_seal_open_target(own: Optional[Journal]) -> None:
+    """DB_A, once open, holds writes that no other database has: it is not sealed for the way back."""
+    if own is not None and own.authority is Authority.HOLDS:
+        raise Refusal(
+            "DB_A not yet open, for a way back that loses nothing",
+            f"DB_A holds the authority (epoch {own.epoch}) and has taken writes that no other database has",
+            "stay in cutover: pulumi config set phase cutover, raise the round if it was raised, pulumi up",
+        )

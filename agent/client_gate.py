@@ -1,0 +1,151 @@
+"""Verb `client-gate`: who gets into a database server. Sealing, fence, proof, release and opening; decided by the journals,
+never by the phase's name alone."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping
+
+from agent import access, authority, journal, seal
+from agent.client_rules import is_sealed
+from agent.cluster import OS_USER, from_desired
+from agent.journal import Authority, Journal
+from agent.postgres import OtherSide, Postgres
+from agent.report import Facts, Refusal, progress
+from agent.server import Server
+from agent.states import Gate
+
+# On DB_A pg_upgrade comes in as the operating system's postgres; on the old primary that may be anybody's cron job.
+TARGET_OS_USERS = ("root", OS_USER)
+OLD_PRIMARY_OS_USERS = ("root",)
+
+
+def client_gate(desired: Mapping[str, Any], server: Server) -> Facts:
+    """Bring one database server's gate to `gate`. `side` says which of the two it is, `otherSide` how the other is reached."""
+    cluster = from_desired(desired["postgres"])
+    postgres = Postgres(server, cluster, desired["address"])
+    peer = desired["otherSide"]
+    other = OtherSide(server, peer["server"], peer["address"], int(peer["port"]), cluster.program("psql"))
+    gate = Gate(desired["gate"])
+    if desired["side"] == "DB_A":
+        return _open_target(postgres, other) if gate is Gate.OPEN else _seal_target(postgres, other)
+    own = journal.must_read(server)
+    access.refuse_managers(server)
+    _refuse_a_replica(postgres)
+    if gate is Gate.OPEN:
+        return _open_old_primary(desired, postgres, own)
+    if gate is Gate.SEALED:
+        return _seal_old_primary(desired, postgres, own, other)
+    return _release(postgres, own, other)
+
+
+def _seal_old_primary(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+    server = postgres.server
+    changed: List[str] = []
+    if own.authority is Authority.RELEASED:
+        epoch = authority.may_take_back(own, journal.from_json(other.journal()))
+        own = journal.update(server, authority=Authority.SEALED, epoch=epoch)
+        changed.append("took the authority back from DB_A, which renounced it without having opened")
+    unmoved = own.fence is not None and seal.next_xid(postgres) == own.fence.xid
+    if own.authority is Authority.SEALED and unmoved and seal.is_whole(postgres) is None:
+        return _facts(changed, "it is sealed, and nothing was written since its fence", own)
+    seal.refuse_other_writers(postgres)
+    progress("refusing clients: from here on writes are refused")
+    changed += seal.seal(postgres, [other.address], OLD_PRIMARY_OS_USERS, float(desired["graceSeconds"]))
+    fence = seal.take_fence(postgres)
+    if own.fence is None or own.fence.xid != fence.xid:
+        own = journal.update(server, authority=Authority.SEALED, fence=fence)
+        changed.append(f"fence at transaction id {fence.xid}, {fence.lsn}")
+    return _facts(changed, "it was not sealed, or its seal was not whole", own)
+
+
+def _release(postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+    missing = seal.is_whole(postgres)
+    if missing is not None:
+        raise Refusal(
+            "the old primary's seal whole", missing, "raise the round and run phase upgrade, or go back to prepare"
+        )
+    found = seal.next_xid(postgres)
+    if own.authority is Authority.RELEASED:
+        authority.proven(own, found)
+        return _facts([], "it is released to DB_A already, and its fence was proved once more", own)
+    authority.may_release(own, found, journal.from_json(other.journal()))
+    own = journal.update(postgres.server, authority=Authority.RELEASED, epoch=own.epoch + 1)
+    return _facts(
+        [f"released the authority to DB_A, epoch {own.epoch}"],
+        "nothing was written since the fence, and DB_A was upgraded from it",
+        own,
+    )
+
+
+def _open_old_primary(desired: Mapping[str, Any], postgres: Postgres, own: Journal) -> Facts:
+    epoch = authority.may_open_old_primary(own)
+    own = journal.update(postgres.server, authority=Authority.HOLDS, epoch=epoch, fence=None)
+    changed = seal.unseal(postgres, [desired["otherSide"]["address"]], OLD_PRIMARY_OS_USERS)
+    return _facts(
+        changed, "it holds the authority to write" if changed else "it is open, and holds the authority to write", own
+    )
+
+
+def _seal_target(postgres: Postgres, other: OtherSide) -> Facts:
+    """DB_A is built sealed; this verifies it and, if a release was not taken up, renounces it so that it can be taken back."""
+    server = postgres.server
+    own = journal.must_read(server)
+    authority.refuse_to_seal_open_target(own)
+    changed: List[str] = []
+    if own.upgraded_at is not None:
+        theirs = journal.from_json(other.journal())
+        if theirs.authority is Authority.RELEASED and theirs.epoch > own.renounced:
+            own = journal.update(server, renounced=theirs.epoch)
+            changed.append(f"renounced epoch {theirs.epoch}")
+    if not postgres.is_running():
+        return _facts(changed, "no PostgreSQL of this version runs here, so no client gets in", own)
+    if not is_sealed(server.path(postgres.cluster.hba_file).read_text()):
+        changed += access.write_rules(server, postgres.cluster, [other.address], True, TARGET_OS_USERS)
+        postgres.reload()
+    refused = seal.refused_from_here(postgres)
+    if refused is not None:
+        raise Refusal(
+            "DB_A to refuse clients until it opens", refused, "see its pg_hba.conf, then run `pulumi up` again"
+        )
+    return _facts(changed, "DB_A refuses clients until it opens", own)
+
+
+def _open_target(postgres: Postgres, other: OtherSide) -> Facts:
+    server = postgres.server
+    own = journal.must_read(server)
+    if not postgres.is_running():
+        raise Refusal(
+            "DB_A's new version running",
+            "no postmaster",
+            f"journalctl -u {postgres.cluster.unit}; then run `pulumi up` again",
+        )
+    _refuse_a_replica(postgres)
+    if own.authority is not Authority.HOLDS:
+        theirs = journal.from_json(other.journal())
+        epoch = authority.may_open_upgrade_target(own, theirs, other.next_xid())
+        let_in = other.refuses_clients(postgres.cluster.superuser)
+        if let_in is not None:
+            raise Refusal(
+                "the old primary to refuse clients", let_in, "raise the round and run phase upgrade, or go back"
+            )
+        own = journal.update(server, authority=Authority.HOLDS, epoch=epoch)
+    changed = seal.unseal(postgres, [other.address], TARGET_OS_USERS)
+    return _facts(
+        changed,
+        "the old primary released its authority to it" if changed else "it is open, and holds the authority",
+        own,
+    )
+
+
+def _refuse_a_replica(postgres: Postgres) -> None:
+    if postgres.in_recovery():
+        raise Refusal(
+            "a primary on this server", "PostgreSQL is in recovery: it is a replica", "mend pgleap:servers (roles)"
+        )
+
+
+def _facts(changed: List[str], because: str, own: Journal) -> Facts:
+    facts: Facts = {"changed": changed, "because": because, "authority": own.authority.value, "epoch": own.epoch}
+    if own.fence:
+        facts["fence"] = vars(own.fence)
+    return facts

@@ -1,0 +1,107 @@
+"""Verb `credentials`: the role pgleap on the old primary, and its password on both database servers.
+
+The role is how DB_A streams and how each side reads the other's journal. Its grants: REPLICATION, LOGIN, and EXECUTE on the
+functions of the schema pgleap below; pg_hba admits it from the other side's address only. `scripts/uninstall` takes it away.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+from typing import Any, List, Mapping
+
+from agent import client_rules
+from agent.client_rules import READER
+from agent.cluster import OS_USER, from_desired
+from agent.journal import JOURNAL_FILE
+from agent.postgres import PASSWORD_FILE, Postgres
+from agent.report import Facts, Refusal
+from agent.server import Server
+
+FUNCTIONS = f"""
+CREATE SCHEMA IF NOT EXISTS pgleap;
+CREATE OR REPLACE FUNCTION pgleap.journal() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+  AS $$ SELECT pg_read_file('{JOURNAL_FILE}') $$;
+CREATE OR REPLACE FUNCTION pgleap.settings(OUT name text, OUT setting text, OUT by_alter_system boolean) RETURNS SETOF record
+  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+  AS $$ SELECT name, setting, sourcefile LIKE '%/postgresql.auto.conf' FROM pg_file_settings WHERE applied $$;
+CREATE OR REPLACE FUNCTION pgleap.rules(OUT hba text, OUT ident text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
+  AS $$ SELECT pg_read_file(current_setting('hba_file')), pg_read_file(current_setting('ident_file')) $$;
+REVOKE ALL ON FUNCTION pgleap.journal(), pgleap.settings(), pgleap.rules() FROM PUBLIC;
+GRANT USAGE ON SCHEMA pgleap TO {READER};
+GRANT EXECUTE ON FUNCTION pgleap.journal(), pgleap.settings(), pgleap.rules() TO {READER};
+"""
+FUNCTIONS_MARK = f"pgleap {hashlib.sha256(FUNCTIONS.encode()).hexdigest()[:12]}"
+SCRAM_ITERATIONS = 4096
+
+
+def credentials(desired: Mapping[str, Any], server: Server) -> Facts:
+    """Keep the password where pgleap's programs find it and, where `owns_role` is set, have the role and its functions."""
+    changed: List[str] = []
+    password = desired["password"]
+    # libpq's password file escapes these two (PostgreSQL documentation, "The Password File").
+    line = f"*:*:*:{READER}:" + password.replace("\\", "\\\\").replace(":", "\\:")
+    file = server.path(PASSWORD_FILE)
+    if not file.exists() or file.read_text() != line + "\n":
+        server.write_durably(PASSWORD_FILE, (line + "\n").encode(), mode=0o600, owner=server.owner(OS_USER))
+        changed.append(f"wrote {PASSWORD_FILE}")
+    if desired["owns_role"]:
+        changed += have_role(Postgres(server, from_desired(desired["postgres"]), desired["address"]), password)
+    return {
+        "changed": changed,
+        "because": "role and password were brought up to date" if changed else "they are there already",
+    }
+
+
+def have_role(postgres: Postgres, password: str) -> List[str]:
+    """Create or mend the role and its functions; nothing is written (and no transaction id taken) if they are right."""
+    found = postgres.rows(
+        f"SELECT rolpassword, rolreplication AND rolcanlogin AND NOT rolsuper AS fits FROM pg_authid WHERE rolname = '{READER}'"
+    )
+    mark = postgres.rows(
+        "SELECT obj_description(oid, 'pg_namespace') AS mark FROM pg_namespace WHERE nspname = 'pgleap'"
+    )
+    statements = {}
+    if not found or not found[0]["fits"] or not verifies(found[0]["rolpassword"] or "", password):
+        statements[f"{'altered' if found else 'created'} the role {READER}"] = (
+            # log_statement must not have even the verifier; a superuser may switch it off for its own session.
+            "SET log_statement = 'none'; SET log_min_error_statement = 'panic';\n"
+            f"{'ALTER' if found else 'CREATE'} ROLE {READER} LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE "
+            f"PASSWORD '{scram_verifier(password)}';"
+        )
+    if not mark or mark[0]["mark"] != FUNCTIONS_MARK:
+        statements["created the functions of the schema pgleap"] = (
+            f"BEGIN; {FUNCTIONS} COMMENT ON SCHEMA pgleap IS '{FUNCTIONS_MARK}'; COMMIT;"
+        )
+    if statements and client_rules.is_sealed(postgres.server.path(postgres.cluster.hba_file).read_text()):
+        raise Refusal(
+            f"the role {READER} as it was before the database was sealed",
+            "a difference (was the password changed?), and writing now would move the fence",
+            "put the old password back, or go back to prepare and change it there",
+        )
+    for sql in statements.values():
+        postgres.execute(sql)
+    return list(statements)
+
+
+def scram_verifier(password: str, salt: bytes = b"", iterations: int = SCRAM_ITERATIONS) -> str:
+    """What PostgreSQL stores for a SCRAM password (RFC 5803), so that the password itself never reaches a server's log."""
+    salt = salt or os.urandom(16)
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
+    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+    server_key = hmac.digest(salted, b"Server Key", "sha256")
+    text = {"salt": salt, "stored": stored, "server": server_key}
+    coded = {name: base64.b64encode(value).decode() for name, value in text.items()}
+    return f"SCRAM-SHA-256${iterations}:{coded['salt']}${coded['stored']}:{coded['server']}"
+
+
+def verifies(verifier: str, password: str) -> bool:
+    """Whether a stored verifier is this password's."""
+    try:
+        _, first, _ = verifier.split("$")
+        iterations, salt = first.split(":")
+    except ValueError:
+        return False
+    return hmac.compare_digest(verifier, scram_verifier(password, base64.b64decode(salt), int(iterations)))

@@ -1,0 +1,48 @@
+"""Verb `finish`: the last step of every `up`. It verifies who holds the authority and marks the phase done in the journal."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from agent import journal
+from agent.journal import Authority
+from agent.report import Facts, Refusal
+from agent.server import Server
+from agent.states import Phase
+
+EXPECTED = {
+    "old primary": {
+        Phase.PREPARE: Authority.HOLDS,
+        Phase.READONLY: Authority.SEALED,
+        Phase.UPGRADE: Authority.SEALED,
+        Phase.CUTOVER: Authority.RELEASED,
+    },
+    "DB_A": {
+        Phase.PREPARE: Authority.NONE,
+        Phase.READONLY: Authority.NONE,
+        Phase.UPGRADE: Authority.NONE,
+        Phase.CUTOVER: Authority.HOLDS,
+    },
+}
+
+
+def finish(desired: Mapping[str, Any], server: Server) -> Facts:
+    """Mark `phase` in `round` finished on this `side`. Raises Refusal if the journal says otherwise of phase, round or authority."""
+    own = journal.must_read(server)
+    phase, round_ = Phase(desired["phase"]), int(desired["round"])
+    expected = EXPECTED[desired["side"]][phase]
+    if (own.phase, own.round, own.authority) != (phase, round_, expected):
+        raise Refusal(
+            f"{phase} in round {round_} with the authority {expected.value!r}",
+            f"{own.phase} in round {own.round} with {own.authority.value!r}",
+            "raise the round and run `pulumi up` again",
+        )
+    facts: Facts = {"phase": phase.value, "round": round_, "authority": own.authority.value, "epoch": own.epoch}
+    if own.finished:
+        return {"changed": [], "because": "it was finished already", **facts}
+    journal.update(server, finished=True)
+    return {
+        "changed": [f"{phase} in round {round_} is finished"],
+        "because": "every step before this one succeeded",
+        **facts,
+    }

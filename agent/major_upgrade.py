@@ -1,0 +1,195 @@
+"""DB_A as the new version's primary: fence replayed, promoted, stopped, pg_upgrade, started sealed on the old port."""
+
+from __future__ import annotations
+
+from typing import Callable, Dict, List, Optional
+
+from agent import authority, configuration, journal, new_cluster, pg_upgrade, seal
+from agent.cluster import OS_USER, SOCKET_FOLDER
+from agent.journal import Fence
+from agent.postgres import wait_until
+from agent.report import Facts, Refusal, progress
+from agent.seal import SEAL_FILE
+from agent.states import Phase
+from agent.target import SLOT, UpgradeTarget
+
+STATISTICS_UNIT = "pgleap-statistics"
+TO_PREPARE = (
+    "writes come back with: pulumi config set phase prepare && pulumi config set round <one higher> && pulumi up"
+)
+
+
+def major_upgrade(target: UpgradeTarget) -> Facts:
+    """Bring DB_A to the new version, from exactly the old primary's fence. Raises Refusal; DB_A then serves nobody."""
+    server = target.server
+    began = server.monotonic()
+    fence = _live_fence(target)
+    came = target.progress().get("newCluster")
+    if came == "upgraded":
+        own = journal.must_read(server)
+        if own.upgraded_at != fence:
+            raise Refusal(f"DB_A upgraded at the fence {fence}", f"it was upgraded at {own.upgraded_at}", TO_PREPARE)
+        changed = [] if target.new.is_running() else ["started PostgreSQL"]
+        target.new.start()
+        _verify_sealed(target)
+        return {"changed": changed, "because": "DB_A was upgraded at this fence already", "fence": vars(fence)}
+    seconds: Dict[str, float] = {}
+    if came != "filled":
+        _refuse_linked(target)
+        if not target.is_promoted():
+            _timed(target, seconds, "promote", lambda: _promote(target, fence))
+        elif journal.must_read(server).upgraded_at != fence:
+            raise Refusal(f"DB_A promoted at the fence {fence}", "it was promoted at another one", TO_PREPARE)
+        if came != "fresh":
+            # An earlier run of pg_upgrade stopped before it linked anything: the new cluster is made again, the old one is whole.
+            target.old.start()
+            new_cluster.make(target, configuration.read_old_primary(target.primary))
+        _timed(target, seconds, "stop", target.old.stop)
+        left = target.limits.upgrade - (server.monotonic() - began)
+        _timed(target, seconds, "pg_upgrade", lambda: _run_pg_upgrade(target, left))
+    _timed(target, seconds, "start", lambda: _start_sealed(target))
+    return {
+        "changed": [f"upgraded from {target.old.cluster.version} to {target.new.cluster.version}"],
+        "because": f"the old primary is sealed, and DB_A had replayed its fence {fence.lsn}",
+        "fence": vars(fence),
+        "seconds": seconds,
+    }
+
+
+def _timed(target: UpgradeTarget, seconds: Dict[str, float], name: str, act: Callable[[], None]) -> None:
+    began = target.server.monotonic()
+    act()
+    seconds[name] = round(target.server.monotonic() - began, 2)
+
+
+def _refuse_linked(target: UpgradeTarget) -> None:
+    if target.is_linked():
+        raise Refusal(
+            "a DB_A that pg_upgrade did not touch, or one that it finished",
+            "an earlier run of pg_upgrade stopped after it began to link files, so the old cluster here cannot be started",
+            TO_PREPARE,
+        )
+
+
+def _live_fence(target: UpgradeTarget) -> Fence:
+    """The old primary's fence, proved right now."""
+    theirs = journal.from_json(target.primary.journal())
+    return authority.proven(theirs, target.primary.next_xid())
+
+
+def _promote(target: UpgradeTarget, fence: Fence) -> None:
+    """Replay up to the fence, prove it once more, promote."""
+    server, old = target.server, target.old
+    if not old.is_running():
+        old.start()
+
+    def look() -> Optional[str]:
+        row = old.row(
+            f"SELECT pg_last_wal_replay_lsn()::text AS at, pg_last_wal_replay_lsn() >= '{fence.lsn}'::pg_lsn AS there"
+        )
+        return None if row["there"] else f"it has replayed up to {row['at']}"
+
+    wait_until(
+        server,
+        target.limits.replay,
+        f"DB_A to replay the fence {fence.lsn}",
+        look,
+        f"see that DB_A streams; if it cannot: {TO_PREPARE}",
+    )
+    if _live_fence(target) != fence or journal.must_read(server).phase is not Phase.UPGRADE:
+        raise Refusal(
+            f"the fence {fence} to stand until DB_A is promoted, in phase upgrade",
+            "it moved, or the phase did",
+            TO_PREPARE,
+        )
+    journal.update(server, upgraded_at=fence)
+    progress("promoting DB_A")
+    old.execute("SELECT pg_promote(true, 60);")
+    wait_until(
+        server,
+        60,
+        "DB_A to be promoted",
+        lambda: "it is still in recovery" if old.in_recovery() else None,
+        f"see its log; {TO_PREPARE}",
+    )
+    # Nobody streams from that slot any more, and a slot left behind fills the old primary's disk.
+    target.primary.ask(
+        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{SLOT}' AND NOT active;"
+    )
+
+
+def _run_pg_upgrade(target: UpgradeTarget, seconds: float) -> None:
+    server, old, new = target.server, target.old.cluster, target.new.cluster
+    folder = pg_upgrade.prepare_folder(server, f"run-{server.now():.0f}")
+    said: List[str] = []
+
+    def on_line(line: str) -> None:
+        sentence = pg_upgrade.progress_of(line)
+        if sentence:
+            said.append(sentence)
+            progress(f"pg_upgrade: {sentence}")
+
+    target.note(newCluster="used", folder=folder)
+    status = server.stream(
+        *pg_upgrade.command(old, new, target.transfer_mode, target.jobs, check=False),
+        user=OS_USER, seconds=max(seconds, 1), folder=folder, on_line=on_line,
+    )  # fmt: skip
+    if status == 0:
+        target.note(newCluster="filled")
+        return
+    target.old.stop()
+    target.new.stop()
+    if status is None:
+        raise Refusal(
+            f"DB_A upgraded within {target.limits.upgrade:g} s (limits.upgradeSeconds)",
+            f"pg_upgrade was still at: {said[-1] if said else 'its beginning'}; it was ended, and DB_A is stopped",
+            TO_PREPARE,
+        )
+    refused = pg_upgrade.refusal(server, new, "\n".join(said))
+    raise Refusal(refused.expected, f"{refused.found} (DB_A is stopped; logs are kept in {folder})", TO_PREPARE)
+
+
+def _start_sealed(target: UpgradeTarget) -> None:
+    """The new version's first start for service: sealed, read-only by default, on the old port; it starts with the machine."""
+    server, old, new = target.server, target.old.cluster, target.new.cluster
+    auto = server.path(new.auto_config_file)
+    text = auto.read_text()
+    setting = configuration.render("sealed by pgleap until it opens", {"default_transaction_read_only": "on"})
+    if setting not in text:
+        server.write_durably(new.auto_config_file, (text + setting).encode())
+        server.write_json(SEAL_FILE, {"default_transaction_read_only": None})
+    if new.layout == "debian":
+        server.write_durably(f"{old.config}/start.conf", b"manual\n")
+        server.write_durably(f"{new.config}/start.conf", b"auto\n")
+    else:
+        server.run("systemctl", "disable", old.unit)
+        server.run("systemctl", "enable", new.unit)
+    progress(f"starting PostgreSQL {new.version}, sealed")
+    target.new.start()
+    _verify_sealed(target)
+    updates = server.path(f"{target.progress()['folder']}/update_extensions.sql")
+    if updates.exists():
+        progress("updating extensions")
+        target.new.execute(updates.read_text(), writing=True)
+    target.note(newCluster="upgraded")
+    _begin_statistics(target)
+
+
+def _verify_sealed(target: UpgradeTarget) -> None:
+    refused = seal.refused_from_here(target.new)
+    own = journal.must_read(target.server)
+    if refused is not None and own.authority is not journal.Authority.HOLDS:
+        raise Refusal("DB_A to refuse clients until it opens", refused, f"see {target.new.cluster.hba_file} on DB_A")
+
+
+def _begin_statistics(target: UpgradeTarget) -> None:
+    """pg_upgrade carries no statistics over: gather them at once, beside everything else, and hold nothing up for them."""
+    new = target.new.cluster
+    only_missing = ["--missing-stats-only"] if new.version >= 18 else []
+    target.server.run("systemctl", "stop", STATISTICS_UNIT, check=False)
+    target.server.run(
+        "systemd-run", f"--unit={STATISTICS_UNIT}", "--collect", "--quiet", "-p", f"User={OS_USER}",
+        "-E", "PGOPTIONS=-c default_transaction_read_only=off",
+        new.program("vacuumdb"), "--all", "--analyze-in-stages", *only_missing, f"--jobs={target.jobs}",
+        f"--host={SOCKET_FOLDER}", f"--port={new.port}", f"--username={new.superuser}",
+    )  # fmt: skip

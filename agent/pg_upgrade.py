@@ -1,0 +1,88 @@
+"""pg_upgrade itself: its command line, its check against a running standby, its reports made readable."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Dict, List, Optional
+
+from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
+from agent.postgres import Postgres
+from agent.report import Facts, Refusal, progress
+from agent.server import STATE_FOLDER, Server
+
+WORK_FOLDER = f"{STATE_FOLDER}/pg_upgrade"
+UPGRADE_HBA = f"{STATE_FOLDER}/pg_upgrade_hba.conf"
+# pg_upgrade starts both servers without TCP, on a socket in its own folder; only the operating system's postgres gets in.
+UPGRADE_HBA_RULES = "local all all peer\n"
+CHECK_SECONDS = 300
+NEW_PORT = 50432  # pg_upgrade's own default; only its private socket is named after it
+
+
+def command(old: Cluster, new: Cluster, transfer_mode: str, jobs: int, check: bool) -> List[str]:
+    """pg_upgrade's command line. Debian keeps postgresql.conf apart from the data, so both servers are told where theirs is."""
+    argv = [
+        new.program("pg_upgrade"),
+        f"--old-bindir={old.bin}", f"--new-bindir={new.bin}", f"--old-datadir={old.data}", f"--new-datadir={new.data}",
+        f"--old-port={old.port}", f"--new-port={NEW_PORT}", f"--username={old.superuser}", f"--{transfer_mode}", f"--jobs={jobs}",
+    ]  # fmt: skip
+    for option, cluster in (("--old-options", old), ("--new-options", new)):
+        argv.append(f"{option}=-c config_file={cluster.config_file} -c hba_file={UPGRADE_HBA}")
+    return [*argv, "--check"] if check else argv
+
+
+def prepare_folder(server: Server, name: str) -> str:
+    """A folder for one run, owned by postgres: pg_upgrade writes its logs and sockets where it stands. Kept for ever."""
+    folder = f"{WORK_FOLDER}/{name}"
+    path = server.path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    uid, gid = server.owner(OS_USER)
+    for each in (path.parent, path):
+        server.run("chown", f"{uid}:{gid}", str(each))
+        each.chmod(0o700)
+    server.write_durably(UPGRADE_HBA, UPGRADE_HBA_RULES.encode(), mode=0o640, owner=(uid, gid))
+    return folder
+
+
+def check_standby(server: Server, old: Postgres, new: Cluster, transfer_mode: str) -> Facts:
+    """Run `pg_upgrade --check` against the standby as it streams (tried, 15 -> 17). Raises Refusal with its reports."""
+    folder = prepare_folder(server, "check")
+    progress("pg_upgrade --check against the running standby")
+    began = server.monotonic()
+    done = server.run(
+        *command(old.cluster, new, transfer_mode, 1, check=True), "--socketdir", SOCKET_FOLDER,
+        user=OS_USER, folder=folder, check=False, timeout=CHECK_SECONDS,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise refusal(server, new, done.stdout + done.stderr)
+    return {"pg_upgrade --check seconds": round(server.monotonic() - began, 2)}
+
+
+def refusal(server: Server, new: Cluster, said: str) -> Refusal:
+    """What pg_upgrade said and what its report files list, as one refusal."""
+    reports = reports_of(server.path(f"{new.data}/pg_upgrade_output.d"))
+    listed = "; ".join(f"{name}: {', '.join(lines)}" for name, lines in reports.items())
+    fatal = [
+        line.strip() for line in said.splitlines() if line.strip() and not re.search(r"\b(ok|done)$", line.strip())
+    ]
+    return Refusal(
+        "pg_upgrade to find the cluster upgradable",
+        " ".join(fatal)[-3000:] + (f" -- {listed}" if listed else ""),
+        f"mend what it lists on the old primary, then run `pulumi up` again; its reports are in {new.data}/pg_upgrade_output.d",
+    )
+
+
+def reports_of(folder: Path) -> Dict[str, List[str]]:
+    """The lists pg_upgrade left (file name -> up to 20 lines each), newest run only."""
+    runs = sorted(folder.glob("*/")) if folder.exists() else []
+    found = {}
+    for file in sorted(runs[-1].glob("*.txt")) if runs else []:
+        lines = [line.strip() for line in file.read_text(errors="replace").splitlines() if line.strip()]
+        found[file.name] = lines[:20]
+    return found
+
+
+def progress_of(line: str) -> Optional[str]:
+    """The sentence worth showing in a line of pg_upgrade's output, None if there is none."""
+    text = " ".join(line.split())
+    return text if text and not set(text) <= set("-* ") else None

@@ -1,0 +1,208 @@
+"""Talking to PostgreSQL: the cluster on this server over its socket, and the one on the other side over the network."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Dict, List, Optional
+
+from agent.client_rules import READER
+from agent.cluster import SOCKET_FOLDER, Cluster
+from agent.report import Refusal, progress
+from agent.server import STATE_FOLDER, Completed, Server
+
+PASSWORD_FILE = f"{STATE_FOLDER}/pgpass"
+POLL_SECONDS = 0.02
+RELOAD_SECONDS = 10
+
+
+def wait_until(
+    server: Server, seconds: float, expected: str, look: Callable[[], Optional[str]], do: str, say_every: float = 5
+) -> None:
+    """Look until `look` answers None; what it answers otherwise is what was found. Raises Refusal after `seconds`."""
+    began = said = server.monotonic()
+    while True:
+        found = look()
+        if found is None:
+            return
+        now = server.monotonic()
+        if now - began > seconds:
+            raise Refusal(f"{expected} within {seconds:g} s", found, do)
+        if now - said > say_every:
+            progress(f"waiting for {expected}: {found} ({now - began:.0f} of at most {seconds:g} s)")
+            said = now
+        server.sleep(POLL_SECONDS)
+
+
+class Postgres:
+    """The cluster on this server, reached as root over the socket by pgleap's own rule (see client_rules)."""
+
+    def __init__(self, server: Server, cluster: Cluster, address: str) -> None:
+        self.server = server
+        self.cluster = cluster
+        self.address = address
+
+    def _psql(self, sql: str, database: str, check: bool = True, writing: bool = False) -> Completed:
+        cluster = self.cluster
+        return self.server.run(
+            cluster.program("psql"),
+            "-XAtq",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            database,
+            stdin=sql,
+            check=check,
+            timeout=None,
+            environment={
+                "PGHOST": SOCKET_FOLDER,
+                "PGPORT": str(cluster.port),
+                "PGUSER": cluster.superuser,
+                "PGAPPNAME": "pgleap",
+                # A sealed database is read-only by default, for pgleap too unless it says that it means to write.
+                "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"
+                + (" -c default_transaction_read_only=off" if writing else ""),
+                "PGCONNECT_TIMEOUT": "5",
+            },
+        )
+
+    def execute(self, sql: str, database: str = "postgres", writing: bool = False) -> str:
+        """Run statements (each its own transaction); the text they print. Raises Refusal with PostgreSQL's message."""
+        return self._psql(sql, database, writing=writing).stdout.strip()
+
+    def rows(self, query: str, database: str = "postgres") -> List[Dict[str, Any]]:
+        text = self.execute(f"SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM ({query}) q;", database)
+        found: List[Dict[str, Any]] = json.loads(text)
+        return found
+
+    def row(self, query: str, database: str = "postgres") -> Dict[str, Any]:
+        return self.rows(query, database)[0]
+
+    def value(self, expression: str, database: str = "postgres") -> str:
+        return self.execute(f"SELECT {expression};", database)
+
+    def answers(self) -> Optional[str]:
+        """None if a connection succeeds, else why it does not."""
+        code, _, error = self._psql("SELECT 1;", "postgres", check=False)
+        return None if code == 0 else (error.strip() or f"psql ended with {code}")
+
+    def databases(self) -> List[str]:
+        return [row["datname"] for row in self.rows("SELECT datname FROM pg_database WHERE datallowconn ORDER BY oid")]
+
+    def in_recovery(self) -> bool:
+        return self.value("pg_is_in_recovery()") == "t"
+
+    def postmaster(self) -> Optional[int]:
+        """The running postmaster's process id, None if there is none."""
+        lock = self.server.path(f"{self.cluster.data}/postmaster.pid")
+        if not lock.exists():
+            return None
+        pid = int(lock.read_text().split("\n", 1)[0])
+        name = self.server.path(f"/proc/{pid}/comm")
+        return pid if name.exists() and "postgres" in name.read_text() else None
+
+    def is_running(self) -> bool:
+        return self.postmaster() is not None
+
+    def reload(self) -> None:
+        """Have pg_hba.conf and the settings read again, and return only when new connections are under them.
+
+        A new backend inherits the postmaster's load time and its rules together (postmaster.c, process_pm_reload_request).
+        """
+        code, before, _ = self._psql("SELECT pg_conf_load_time();", "postgres", check=False)
+        postmaster = self.postmaster()
+        if postmaster is None:
+            raise Refusal(
+                f"PostgreSQL {self.cluster.version} running in {self.cluster.data}",
+                "no postmaster",
+                f"systemctl start {self.cluster.unit}",
+            )
+        self.server.run("kill", "-HUP", str(postmaster))
+
+        def look() -> Optional[str]:
+            now_code, now, error = self._psql("SELECT pg_conf_load_time();", "postgres", check=False)
+            if now_code != 0:
+                return error.strip()
+            return None if code != 0 or now != before else "the settings of before"
+
+        wait_until(
+            self.server,
+            RELOAD_SECONDS,
+            "PostgreSQL to have read its rules again",
+            look,
+            f"look at the log of {self.cluster.unit}",
+        )
+        wrong = self.rows("SELECT line_number, error FROM pg_hba_file_rules WHERE error IS NOT NULL")
+        if wrong:
+            raise Refusal(
+                f"a valid {self.cluster.hba_file}", f"{wrong}", "mend those lines, then run `pulumi up` again"
+            )
+
+    def start(self, seconds: float = 120) -> None:
+        """Start the cluster's unit and wait until it answers."""
+        if not self.is_running():
+            self.server.run("systemctl", "start", self.cluster.unit, timeout=seconds)
+        wait_until(
+            self.server,
+            seconds,
+            f"PostgreSQL {self.cluster.version} to answer",
+            self.answers,
+            f"journalctl -u {self.cluster.unit}",
+        )
+
+    def stop(self, seconds: float = 120) -> None:
+        """Stop the cluster cleanly (fast shutdown), also one that its unit does not know of."""
+        self.server.run("systemctl", "stop", self.cluster.unit, timeout=seconds, check=False)
+        if self.is_running():
+            self.server.run(
+                self.cluster.program("pg_ctl"), "stop", "-D", self.cluster.data, "-m", "fast", "-w", "-t", f"{seconds:.0f}",
+                user="postgres", timeout=seconds + 5,
+            )  # fmt: skip
+
+
+class OtherSide:
+    """The database server on the other side, as pgleap's own role sees it: its journal and positions, live."""
+
+    def __init__(self, server: Server, name: str, address: str, port: int, psql: str) -> None:
+        self.server = server
+        self.name = name
+        self.address = address
+        self.port = port
+        self.psql = psql
+
+    def _ask(self, sql: str, user: str) -> Completed:
+        return self.server.run(
+            self.psql, "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", "postgres", stdin=sql, check=False, timeout=30,
+            environment={
+                "PGHOST": self.address,
+                "PGPORT": str(self.port),
+                "PGUSER": user,
+                "PGPASSFILE": str(self.server.path(PASSWORD_FILE)),
+                "PGAPPNAME": "pgleap",
+                "PGCONNECT_TIMEOUT": "5",
+            },
+        )  # fmt: skip
+
+    def ask(self, sql: str) -> str:
+        """What it answers. Raises Refusal if it cannot be reached."""
+        code, text, error = self._ask(sql, READER)
+        if code != 0:
+            raise Refusal(
+                f"{self.name} ({self.address}:{self.port}) to answer the role {READER}",
+                error.strip(),
+                f"see that {self.name} runs and can be reached from here",
+            )
+        return text.strip()
+
+    def journal(self) -> Dict[str, Any]:
+        found: Dict[str, Any] = json.loads(self.ask("SELECT pgleap.journal();"))
+        return found
+
+    def next_xid(self) -> int:
+        return int(self.ask("SELECT pg_snapshot_xmax(pg_current_snapshot());"))
+
+    def refuses_clients(self, superuser: str) -> Optional[str]:
+        """None if its rules refuse a client that comes as the superuser from here; else what happened instead."""
+        code, _, error = self._ask("SELECT 1;", superuser)
+        if code != 0 and "pg_hba.conf rejects connection" in error:
+            return None
+        return "the connection was let in" if code == 0 else error.strip()

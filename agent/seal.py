@@ -1,0 +1,226 @@
+"""Sealing a database: no client gets in or stays, whatever it would set in its session; and what a sealed database proves.
+
+In this order (design.md, "PostgreSQL, what to hold to"): pgleap's rules refuse clients, the read-only setting gives those
+inside a clear error, reload; idle sessions are ended at once, those in a transaction after the grace period, until none is
+left; autovacuum is off and its workers ended, for they take transaction ids; a connection from outside is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Set
+
+from agent import client_rules
+from agent.access import write_rules
+from agent.client_rules import READER
+from agent.journal import Fence
+from agent.postgres import OtherSide, Postgres, wait_until
+from agent.report import Refusal, progress
+from agent.server import STATE_FOLDER
+
+# A testing pool stands between its test and its query for less than this (design.md; measured under load on two cores).
+IDLE_MILLISECONDS = 20
+# What PostgreSQL needs to end a session that was told to, with room for a loaded machine.
+ENDING_SECONDS = 30
+SEAL_FILE = f"{STATE_FOLDER}/seal.json"
+SEAL_SETTINGS = {"default_transaction_read_only": "on", "autovacuum": "off"}
+
+CLIENTS = f"""backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename IS DISTINCT FROM '{READER}'"""
+
+
+def refuse_other_writers(postgres: Postgres) -> None:
+    """Writers that no client gate holds: prepared transactions, subscriptions, background jobs, forced autovacuum."""
+    found: List[str] = []
+    for row in postgres.rows("SELECT gid, database FROM pg_prepared_xacts"):
+        found.append(f"the prepared transaction {row['gid']} in {row['database']}")
+    for row in postgres.rows("SELECT subname FROM pg_subscription WHERE subenabled"):
+        found.append(f"the enabled subscription {row['subname']}")
+    preloaded = postgres.value("current_setting('shared_preload_libraries')")
+    found += [
+        f"{job} in shared_preload_libraries" for job in ("pg_cron", "pg_partman_bgw", "timescaledb") if job in preloaded
+    ]
+    # Past this age autovacuum starts though it is off, and takes transaction ids (documentation, "Preventing Transaction ID
+    # Wraparound Failures"); 95 % leaves room for the hours between this check and the end of the window.
+    for row in postgres.rows(
+        "SELECT datname FROM pg_database WHERE age(datfrozenxid) > 0.95 * current_setting('autovacuum_freeze_max_age')::bigint"
+        " OR mxid_age(datminmxid) > 0.95 * current_setting('autovacuum_multixact_freeze_max_age')::bigint"
+    ):
+        found.append(f"{row['datname']} is near autovacuum_freeze_max_age: autovacuum would start though switched off")
+    if found:
+        raise Refusal(
+            "nothing but clients to write on this database",
+            "; ".join(found),
+            "end, disable or vacuum these (COMMIT PREPARED, ALTER SUBSCRIPTION ... DISABLE, VACUUM FREEZE), then run `pulumi up` again",
+        )
+
+
+def seal(postgres: Postgres, readers: Sequence[str], os_users: Sequence[str], grace: float) -> List[str]:
+    """Seal a running primary. `grace` in seconds is what transactions under way are given. What was changed."""
+    server, cluster = postgres.server, postgres.cluster
+    changed = write_rules(server, cluster, readers, sealed=True, os_users=os_users)
+    changed += _set_for_seal(postgres)
+    postgres.reload()  # always: a run before this one may have died between writing the rules and having them read
+    ended = _end_clients(postgres, _children(postgres), grace)
+    _end_autovacuum(postgres)
+    refused = refused_from_here(postgres)
+    if refused is not None:
+        raise Refusal("a connection from outside to be refused", refused, f"see {cluster.hba_file}")
+    return changed + ([f"ended {ended} sessions"] if ended else [])
+
+
+def unseal(postgres: Postgres, readers: Sequence[str], os_users: Sequence[str]) -> List[str]:
+    """Take the seal away: clients get in as before it. What was changed."""
+    server = postgres.server
+    changed: List[str] = []
+    before: Dict[str, Optional[str]] = server.read_json(SEAL_FILE)
+    for name, value in before.items():
+        quoted = value.replace("'", "''") if value is not None else ""
+        postgres.execute(f"ALTER SYSTEM RESET {name};" if value is None else f"ALTER SYSTEM SET {name} = '{quoted}';")
+        changed.append(f"{name} is as it was")
+    changed += write_rules(server, postgres.cluster, readers, sealed=False, os_users=os_users)
+    postgres.reload()
+    if before:
+        server.write_json(SEAL_FILE, {})
+    if (
+        postgres.value("current_setting('default_transaction_read_only')") == "on"
+        and "default_transaction_read_only" in before
+    ):
+        raise Refusal(
+            "default_transaction_read_only off",
+            "still on",
+            "look for it in postgresql.conf, then run `pulumi up` again",
+        )
+    return changed
+
+
+def is_whole(postgres: Postgres) -> Optional[str]:
+    """None if the seal holds, else what is missing of it."""
+    if not client_rules.is_sealed(postgres.server.path(postgres.cluster.hba_file).read_text()):
+        return f"{postgres.cluster.hba_file} lets clients in"
+    refused = refused_from_here(postgres)
+    if refused is not None:
+        return f"from outside: {refused}"
+    inside = int(postgres.value(f"(SELECT count(*) FROM pg_stat_activity WHERE {CLIENTS})"))
+    return f"{inside} client sessions are inside" if inside else None
+
+
+def take_fence(postgres: Postgres) -> Fence:
+    """Where the sealed database's writes end: only once no transaction holds an id. The segment is switched, because an
+    asynchronous commit that was acknowledged may not be flushed yet."""
+
+    def look() -> Optional[str]:
+        holders = postgres.value(
+            "(SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND pid <> pg_backend_pid())"
+        )
+        prepared = postgres.value("(SELECT count(*) FROM pg_prepared_xacts)")
+        return None if holders == "0" and prepared == "0" else f"{holders} transactions with an id, {prepared} prepared"
+
+    wait_until(
+        postgres.server,
+        ENDING_SECONDS,
+        "no transaction to hold an id",
+        look,
+        "see pg_locks for who holds one, end it, run `pulumi up` again",
+    )
+    row = postgres.row(
+        "SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS xid, pg_current_wal_insert_lsn()::text AS lsn"
+    )
+    postgres.execute("SELECT pg_switch_wal();")
+    return Fence(xid=int(row["xid"]), lsn=row["lsn"])
+
+
+def next_xid(postgres: Postgres) -> int:
+    """The next transaction id; if it is still the fence's, nothing was written since. (An equal LSN proves nothing: reads move it.)"""
+    return int(postgres.value("pg_snapshot_xmax(pg_current_snapshot())"))
+
+
+def refused_from_here(postgres: Postgres) -> Optional[str]:
+    """None if a client that comes over TCP is refused by our rules."""
+    own = OtherSide(
+        postgres.server, "this server", postgres.address, postgres.cluster.port, postgres.cluster.program("psql")
+    )
+    return own.refuses_clients(postgres.cluster.superuser)
+
+
+def _set_for_seal(postgres: Postgres) -> List[str]:
+    """ALTER SYSTEM the seal's settings, having written down what ALTER SYSTEM held of them before."""
+    configured = {
+        row["name"]: row["setting"]
+        for row in postgres.rows(
+            "SELECT name, setting FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'"
+        )
+    }
+    missing = [name for name, value in SEAL_SETTINGS.items() if configured.get(name) != value]
+    if missing:
+        before: Dict[str, Any] = postgres.server.read_json(SEAL_FILE)
+        for name in SEAL_SETTINGS:
+            before.setdefault(name, configured.get(name))
+        postgres.server.write_json(SEAL_FILE, before)
+    for name in missing:
+        postgres.execute(f"ALTER SYSTEM SET {name} = {SEAL_SETTINGS[name]};")
+    return [f"set {name} = {SEAL_SETTINGS[name]}" for name in missing]
+
+
+def _children(postgres: Postgres) -> Dict[int, str]:
+    """The postmaster's children by pid, with the titles they show."""
+    postmaster = postgres.postmaster()
+    listed = postgres.server.run("ps", "--ppid", str(postmaster), "-o", "pid=,args=", check=False).stdout
+    found = {}
+    for line in listed.splitlines():
+        pid, _, title = line.strip().partition(" ")
+        found[int(pid)] = title
+    return found
+
+
+def _end_clients(postgres: Postgres, children: Dict[int, str], grace: float) -> int:
+    """End every client session: idle ones at once, the others after `grace` seconds. How many were ended.
+
+    `children` are the processes there were right after the reload: one that was still authenticating then came in under the old
+    rules and shows in pg_stat_activity only once it is in, so those are ended too.
+    """
+    server = postgres.server
+    deadline = server.monotonic() + grace
+    ended: Set[int] = set()
+
+    def look() -> Optional[str]:
+        late = server.monotonic() > deadline
+        idle = f"(state = 'idle' AND clock_timestamp() - state_change >= interval '{IDLE_MILLISECONDS} milliseconds')"
+        rows = postgres.rows(
+            "SELECT pid, usename, coalesce(host(client_addr), 'socket') AS client, state,"
+            f" CASE WHEN {late} OR {idle} THEN pg_terminate_backend(pid) ELSE false END AS ended"
+            f" FROM pg_stat_activity WHERE {CLIENTS}"
+        )
+        ended.update(row["pid"] for row in rows if row["ended"])
+        if rows:
+            first = rows[0]
+            return f"{len(rows)} sessions inside, such as {first['usename']} from {first['client']} ({first['state']})"
+        known = {row["pid"] for row in postgres.rows("SELECT pid FROM pg_stat_activity")}
+        entering = [
+            pid
+            for pid, title in _children(postgres).items()
+            if pid in children and pid not in known and not title.endswith("logger")
+        ]
+        for pid in entering:
+            server.run("kill", "-TERM", str(pid), check=False)
+        return f"{len(entering)} connections were still being let in" if entering else None
+
+    wait_until(
+        server,
+        grace + ENDING_SECONDS,
+        "every client session to end",
+        look,
+        "see pg_stat_activity on this server, then run `pulumi up` again",
+    )
+    return len(ended)
+
+
+def _end_autovacuum(postgres: Postgres) -> None:
+    def look() -> Optional[str]:
+        rows = postgres.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'autovacuum worker'"
+        )
+        return f"{len(rows)} autovacuum workers" if rows else None
+
+    progress("ending autovacuum's workers, which take transaction ids")
+    wait_until(
+        postgres.server, ENDING_SECONDS, "autovacuum's workers to end", look, "see pg_stat_activity on this server"
+    )

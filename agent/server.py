@@ -1,0 +1,213 @@
+"""The server the agent runs on: the only room that touches files, programs and the clock, so that tests can stand another in."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pwd
+import select
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
+
+from agent.report import Refusal
+
+STATE_FOLDER = "/var/lib/pgleap"
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class Completed(NamedTuple):
+    """What a program left behind; text is decoded as UTF-8, undecodable bytes replaced."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Server:
+    """The machine itself. `root` is `/`, or a folder in tests."""
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root = root
+
+    def path(self, absolute: str) -> Path:
+        return self.root / absolute.lstrip("/")
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def now(self) -> float:
+        """Seconds since the epoch, for people; durations come from `monotonic`."""
+        return time.time()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def run(
+        self,
+        *argv: str,
+        user: Optional[str] = None,
+        stdin: Optional[str] = None,
+        check: bool = True,
+        timeout: Optional[float] = 60,
+        environment: Optional[Dict[str, str]] = None,
+        folder: str = "/",
+    ) -> Completed:
+        """Run a program, never through a shell; `timeout` is in seconds. Raises Refusal if it fails and `check` is set."""
+        names = {"LC_ALL": "C.UTF-8", "PATH": SYSTEM_PATH, **(environment or {})}
+        try:
+            done = subprocess.run(
+                argv,
+                input=(stdin or "").encode(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                timeout=timeout,
+                check=False,
+                cwd=str(self.path(folder)),
+                env=names,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
+            )
+        except FileNotFoundError as missing:
+            raise Refusal(
+                f"the program {argv[0]} on this server", f"no such program ({missing})", f"install what holds {argv[0]}"
+            ) from missing
+        except subprocess.TimeoutExpired as late:
+            raise Refusal(
+                f"`{' '.join(argv[:3])}` to finish within {timeout} s",
+                "it was still running and was ended",
+                "look at the server's load and logs, then run `pulumi up` again",
+            ) from late
+        completed = Completed(
+            done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        )
+        if check and completed.returncode != 0:
+            said = (completed.stderr or completed.stdout).strip()[-2000:]
+            raise Refusal(
+                f"`{' '.join(argv[:4])}` to succeed",
+                f"exit status {completed.returncode}: {said}",
+                "mend what it says, then run `pulumi up` again",
+            )
+        return completed
+
+    def stream(
+        self,
+        *argv: str,
+        user: str,
+        seconds: float,
+        on_line: Callable[[str], None],
+        environment: Optional[Dict[str, str]] = None,
+        folder: str = "/",
+    ) -> Optional[int]:
+        """Run a long program, handing on each line it prints as it comes; its exit status, or None if it was ended after `seconds`."""
+        names = {"LC_ALL": "C.UTF-8", "PATH": SYSTEM_PATH, **(environment or {})}
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=str(self.path(folder)),
+            env=names,
+            user=user,
+            group=user,
+            extra_groups=[],
+            start_new_session=True,
+            bufsize=0,
+        )
+        assert process.stdout is not None
+        deadline, rest = self.monotonic() + seconds, b""
+        os.set_blocking(process.stdout.fileno(), False)
+        while True:
+            ready, _, _ = select.select([process.stdout], [], [], 0.05)
+            piece = process.stdout.read(65536) if ready else None
+            if piece:
+                *lines, rest = (rest + piece.replace(b"\r", b"\n")).split(b"\n")
+                for line in lines:
+                    on_line(line.decode(errors="replace"))
+            # A server that the program started may hold the pipe open, so its end alone is no sign; the exit status is.
+            if not piece and process.poll() is not None:
+                on_line(rest.decode(errors="replace"))
+                return process.returncode
+            if self.monotonic() > deadline:
+                os.killpg(process.pid, signal.SIGTERM)
+                try:
+                    process.wait(timeout=10)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    process.wait()
+                return None
+
+    def write_durably(
+        self, absolute: str, content: bytes, mode: Optional[int] = None, owner: Optional[Tuple[int, int]] = None
+    ) -> None:
+        """Replace a file in one moment, and on the disk before this returns.
+
+        The old file's mode, owner and extended attributes (SELinux labels) stay unless `mode` or `owner` (uid, gid) say otherwise.
+        """
+        target = self.path(absolute)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = target.with_name(f".{target.name}.pgleap")
+        old = target.stat() if target.exists() else None
+        with beside.open("wb") as file:
+            os.fchmod(file.fileno(), mode if mode is not None else (old.st_mode & 0o7777 if old else 0o644))
+            uid_gid = owner or ((old.st_uid, old.st_gid) if old else None)
+            if uid_gid:
+                os.fchown(file.fileno(), *uid_gid)
+            if old:
+                for name in os.listxattr(target):
+                    with contextlib.suppress(OSError):
+                        os.setxattr(beside, name, os.getxattr(target, name))
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, target)
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def owner(self, user: str) -> Tuple[int, int]:
+        """The uid and gid of a user of the operating system. Raises Refusal if there is none."""
+        try:
+            found = pwd.getpwnam(user)
+        except KeyError:
+            raise Refusal(f"the user {user} on this server", "none", "install PostgreSQL's packages") from None
+        return found.pw_uid, found.pw_gid
+
+    def read_json(self, absolute: str) -> Dict[str, Any]:
+        """The JSON object in a state file of ours, empty if there is none yet."""
+        path = self.path(absolute)
+        if not path.exists():
+            return {}
+        found: Dict[str, Any] = json.loads(path.read_bytes())
+        return found
+
+    def write_json(self, absolute: str, content: Dict[str, Any]) -> None:
+        self.write_durably(absolute, (json.dumps(content, indent=1, sort_keys=True) + "\n").encode())
+
+    @contextlib.contextmanager
+    def only_one(self, name: str, patience: float) -> Iterator[None]:
+        """Hold this server's lock `name`; wait `patience` seconds for another run, then refuse. The kernel frees it on any exit."""
+        lock = self.path(f"{STATE_FOLDER}/{name}.lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lock.open("a") as file:
+            deadline = self.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if self.monotonic() > deadline:
+                        raise Refusal(
+                            f"no other run of the agent's {name} on this server",
+                            f"one still held the lock after {patience:.0f} s",
+                            "wait for it (`ps -ef | grep agent.pyz`), then run `pulumi up` again",
+                        ) from None
+                    self.sleep(0.05)
+            yield

@@ -1,0 +1,174 @@
+"""DB_A as a standby of the old primary: base backup, slot, configuration carried over, and the new version's cluster made and
+checked beside it. Sealed from its first start: between promotion and stop it would be an old-version primary."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import List, Optional
+
+from agent import configuration, journal, new_cluster, pg_upgrade
+from agent.client_rules import READER
+from agent.cluster import OS_USER
+from agent.configuration import Carried
+from agent.postgres import PASSWORD_FILE, wait_until
+from agent.report import Facts, Refusal, progress
+from agent.target import SLOT, UpgradeTarget
+
+STOPPED_START_CONF = "manual\n"
+
+
+def standby(target: UpgradeTarget) -> Facts:
+    """Have DB_A stream from the old primary, with the new version checked against it. Raises Refusal."""
+    changed: List[str] = []
+    carried = configuration.read_old_primary(target.primary)
+    if _must_rebuild(target):
+        changed += _rebuild(target, carried)
+    if not target.old.is_running():
+        _configure(target, carried)
+        target.old.start()
+        changed.append(f"started PostgreSQL {target.old.cluster.version}")
+    _wait_for_stream(target)
+    dropped = new_cluster.make(target, carried) if target.progress().get("newCluster") != "fresh" else None
+    if dropped is not None:
+        changed.append(f"made the cluster of PostgreSQL {target.new.cluster.version}")
+    checked = pg_upgrade.check_standby(target.server, target.old, target.new.cluster, target.transfer_mode)
+    return {
+        "changed": changed,
+        "because": "DB_A was not yet a checked standby" if changed else "DB_A streams, and is checked",
+        "settings dropped for the new version": json.loads(target.progress().get("dropped", "{}")),
+        **checked,
+    }
+
+
+def _must_rebuild(target: UpgradeTarget) -> bool:
+    """Whether a base backup is needed. A cluster that is not pgleap's is refused: it is not ours to take away."""
+    came = target.progress()
+    data = target.server.path(target.old.cluster.data)
+    if not came and data.exists() and any(data.iterdir()):
+        raise Refusal(
+            f"DB_A an empty server, without a cluster in {target.old.cluster.data}",
+            "one that pgleap did not make",
+            "see whose it is; if nobody's, take it away (Debian: pg_dropcluster --stop), then run `pulumi up` again",
+        )
+    own = journal.must_read(target.server)
+    return (
+        own.upgraded_at is not None
+        or came.get("baseBackup") != "complete"
+        or target.is_promoted()
+        or target.is_linked()
+    )
+
+
+def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
+    """Take away what DB_A was, and copy the old primary anew."""
+    server, old = target.server, target.old.cluster
+    new_cluster.remove(target)
+    target.note(baseBackup="under way", newCluster=None)
+    if target.old.is_running() or server.path(old.data).exists():
+        target.old.stop()
+    if old.layout == "debian" and not server.path(old.config).exists():
+        server.run("pg_createcluster", "--port", str(old.port), str(old.version), old.name)
+    _empty_folder(target, old.data)
+    for location in json.loads(
+        target.primary.ask(
+            "SELECT coalesce(json_agg(l), '[]') FROM (SELECT pg_tablespace_location(oid) l FROM pg_tablespace) t WHERE l <> '';"
+        )
+    ):
+        _empty_tablespace(target, location)
+    # From here on DB_A is no longer what it was upgraded to.
+    journal.update(server, upgraded_at=None)
+    _base_backup(target)
+    _configure(target, carried)
+    target.note(baseBackup="complete")
+    return ["took a base backup of the old primary"]
+
+
+def _base_backup(target: UpgradeTarget) -> None:
+    server, old, primary = target.server, target.old.cluster, target.primary
+    primary.ask(
+        f"SELECT pg_create_physical_replication_slot('{SLOT}', true)"
+        f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{SLOT}');"
+    )
+    last: List[str] = [""]
+    tail: List[str] = []
+
+    def on_line(line: str) -> None:
+        tail.append(line)
+        del tail[:-20]
+        percent = re.search(r"\((\d+)%\)", line)
+        if percent and percent.group(1) != last[0]:
+            last[0] = percent.group(1)
+            progress(f"base backup from {primary.name}: {last[0]} %")
+
+    status = server.stream(
+        old.program("pg_basebackup"), "--pgdata", old.data, "--host", primary.address, "--port", str(primary.port), "--username", READER,
+        "--no-password", "--wal-method=stream", "--slot", SLOT, "--checkpoint=fast", "--progress",
+        user=OS_USER, seconds=target.limits.base_backup, on_line=on_line, environment={"PGPASSFILE": str(server.path(PASSWORD_FILE))},
+    )  # fmt: skip
+    if status != 0:
+        found = (
+            f"not finished after {target.limits.base_backup:g} s"
+            if status is None
+            else f"exit status {status}: {' '.join(tail)[-1500:]}"
+        )
+        raise Refusal(
+            "the base backup to finish", found, "mend what it says, raise the round, and run `pulumi up` again"
+        )
+
+
+def _configure(target: UpgradeTarget, carried: Carried) -> None:
+    """Settings and sealed rules of the standby, and that it is one."""
+    server, old, primary = target.server, target.old.cluster, target.primary
+    own = {
+        "port": str(old.port),
+        "primary_conninfo": f"host={primary.address} port={primary.port} user={READER} passfile={PASSWORD_FILE} application_name={target.name}",
+        "primary_slot_name": SLOT,
+        "hot_standby": "on",
+    }
+    configuration.write(server, old, carried, own, auto={})
+    target.write_sealed_rules(old, carried)
+    server.write_durably(f"{old.data}/standby.signal", b"", mode=0o600, owner=server.owner(OS_USER))
+    if old.layout == "debian":
+        server.write_durably(f"{old.config}/start.conf", b"auto\n")
+    else:
+        server.run("systemctl", "enable", old.unit)
+
+
+def _wait_for_stream(target: UpgradeTarget) -> None:
+    def look() -> Optional[str]:
+        if not target.old.in_recovery():
+            return "it is not in recovery"
+        rows = target.old.rows("SELECT status FROM pg_stat_wal_receiver")
+        return (
+            None
+            if rows and rows[0]["status"] == "streaming"
+            else f"its WAL receiver is {rows[0]['status'] if rows else 'not running'}"
+        )
+
+    wait_until(
+        target.server,
+        target.limits.stream,
+        f"DB_A to stream from {target.primary.name}",
+        look,
+        f"journalctl -u {target.old.cluster.unit} on DB_A, and the log of {target.primary.name}",
+    )
+
+
+def _empty_folder(target: UpgradeTarget, folder: str) -> None:
+    path = target.server.path(folder)
+    if path.exists():
+        shutil.rmtree(path)
+    uid, gid = target.server.owner(OS_USER)
+    target.server.run("install", "-d", "-m", "0700", "-o", str(uid), "-g", str(gid), str(path))
+
+
+def _empty_tablespace(target: UpgradeTarget, location: str) -> None:
+    """Only what the two versions made there: the folder may hold a mount point or somebody else's files."""
+    path = target.server.path(location)
+    for cluster in (target.old.cluster, target.new.cluster):
+        for made in path.glob(f"PG_{cluster.version}_*") if path.exists() else ():
+            shutil.rmtree(made)
+    uid, gid = target.server.owner(OS_USER)
+    target.server.run("install", "-d", "-m", "0700", "-o", str(uid), "-g", str(gid), str(path))

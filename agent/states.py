@@ -1,0 +1,78 @@
+"""The desired states that both sides share: the Pulumi program asks for them, the agent brings them about."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Dict, Tuple
+
+
+class Phase(str, Enum):
+    """Where the fleet stands, or is going."""
+
+    PREPARE = "prepare"
+    READONLY = "readonly"
+    UPGRADE = "upgrade"
+    CUTOVER = "cutover"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+MOVES: Dict[Phase, Tuple[Phase, ...]] = {
+    Phase.PREPARE: (Phase.READONLY,),
+    Phase.READONLY: (Phase.UPGRADE, Phase.PREPARE),
+    Phase.UPGRADE: (Phase.CUTOVER, Phase.PREPARE),
+    Phase.CUTOVER: (Phase.UPGRADE,),
+}
+
+
+def goes_back(before: Phase, to: Phase) -> bool:
+    """Whether the move leads to an earlier column of the table."""
+    order = list(Phase)
+    return order.index(to) < order.index(before)
+
+
+class Gate(str, Enum):
+    """Whether clients get into a database server."""
+
+    OPEN = "open"
+    SEALED = "sealed"
+    # Sealed for good: the fence was proved once more, and the authority to write handed to DB_A.
+    RELEASED = "sealed, released to DB_A"
+
+
+class Target(str, Enum):
+    """What DB_A's PostgreSQL is. Its client gate is a state of its own."""
+
+    STANDBY = "old-version standby"
+    PRIMARY = "new-version primary"
+
+
+class Hosts(str, Enum):
+    """Who says where the database names in a hosts file lead."""
+
+    AS_THEY_WERE = "as they were"
+    MANAGED = "managed"
+
+
+class Tasks(str, Enum):
+    """A worker's offline tasks."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class Verb(str, Enum):
+    """What the agent can be asked for; one module each, named alike."""
+
+    INSTALL = "install"
+    ACCESS = "access"
+    CREDENTIALS = "credentials"
+    ANNOUNCE = "announce"
+    READY = "ready"
+    OFFLINE_TASKS = "offline-tasks"
+    HOSTS_FILE = "hosts-file"
+    SESSIONS = "sessions"
+    CLIENT_GATE = "client-gate"
+    UPGRADE_TARGET = "upgrade-target"
+    FINISH = "finish"

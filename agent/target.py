@@ -1,0 +1,103 @@
+"""What the parts of DB_A's upgrade share: its two clusters, the old primary, and how far the making of them came."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+from agent import access
+from agent.client_gate import TARGET_OS_USERS
+from agent.client_rules import without_rules
+from agent.cluster import Cluster, from_desired
+from agent.configuration import Carried
+from agent.postgres import OtherSide, Postgres
+from agent.report import Refusal
+from agent.server import STATE_FOLDER, Server
+
+TARGET_FILE = f"{STATE_FOLDER}/target.json"
+SLOT = "pgleap_db_a"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Deadlines in seconds."""
+
+    base_backup: float
+    stream: float
+    replay: float
+    upgrade: float
+
+
+@dataclass(frozen=True)
+class UpgradeTarget:
+    """DB_A: `old` and `new` cluster, `primary` the old primary as the role pgleap sees it."""
+
+    server: Server
+    name: str
+    old: Postgres
+    new: Postgres
+    primary: OtherSide
+    transfer_mode: str
+    jobs: int
+    limits: Limits
+
+    def progress(self) -> Dict[str, Any]:
+        """How far it came: `baseBackup` "under way" or "complete"; `newCluster` "fresh", "used" (pg_upgrade
+        began), "filled" (it succeeded) or "upgraded"; `folder` is where pg_upgrade's last run left its logs."""
+        return self.server.read_json(TARGET_FILE)
+
+    def note(self, **came: Optional[str]) -> None:
+        self.server.write_json(TARGET_FILE, {**self.progress(), **came})
+
+    def write_sealed_rules(self, cluster: Cluster, carried: Carried) -> None:
+        """The old primary's rule files, with pgleap's refusing ones on top."""
+        owner = self.server.owner("postgres")
+        for file, text in ((cluster.hba_file, carried.hba), (cluster.ident_file, carried.ident)):
+            self.server.write_durably(file, without_rules(text).encode(), mode=0o640, owner=owner)
+        access.write_rules(self.server, cluster, [self.primary.address], sealed=True, os_users=TARGET_OS_USERS)
+
+    def is_promoted(self) -> bool:
+        """Whether the old cluster has left recovery: promotion takes standby.signal away."""
+        return not self.server.path(f"{self.old.cluster.data}/standby.signal").exists()
+
+    def is_linked(self) -> bool:
+        """Whether pg_upgrade went past the point from which the old cluster cannot be started any more (its documentation, step 16)."""
+        return self.server.path(f"{self.old.cluster.data}/global/pg_control.old").exists()
+
+
+def read_target(desired: Mapping[str, Any], server: Server) -> UpgradeTarget:
+    """DB_A as a desired state names it. Raises Refusal if a version's programs are not installed."""
+    old, new = from_desired(desired["postgres"]), from_desired(desired["newPostgres"])
+    _refuse_missing(server, old, ("postgres", "pg_basebackup", "pg_controldata", "psql"))
+    _refuse_missing(server, new, ("postgres", "pg_upgrade", "initdb", "psql", "vacuumdb"))
+    address, primary, limits = desired["address"], desired["primary"], desired["limits"]
+    return UpgradeTarget(
+        server=server,
+        name=desired["server"],
+        old=Postgres(server, old, address),
+        new=Postgres(server, new, address),
+        primary=OtherSide(server, primary["server"], primary["address"], int(primary["port"]), old.program("psql")),
+        transfer_mode=desired["transferMode"],
+        jobs=int(desired["jobs"]),
+        limits=Limits(
+            base_backup=float(limits["baseBackupSeconds"]),
+            stream=float(limits["streamSeconds"]),
+            replay=float(limits["replaySeconds"]),
+            upgrade=float(limits["upgradeSeconds"]),
+        ),
+    )
+
+
+def _refuse_missing(server: Server, cluster: Cluster, programs: Sequence[str]) -> None:
+    missing = [name for name in programs if not server.path(cluster.program(name)).exists()]
+    if missing:
+        package = (
+            f"apt-get install postgresql-{cluster.version}"
+            if cluster.layout == "debian"
+            else f"dnf install postgresql{cluster.version}-server"
+        )
+        raise Refusal(
+            f"PostgreSQL {cluster.version} installed in {cluster.bin}",
+            f"no {', '.join(missing)}",
+            f"on this server: {package}",
+        )

@@ -1,0 +1,27 @@
+"""Verb `upgrade-target`: DB_A's PostgreSQL, an old-version standby or the new-version primary. Its parts: standby, major_upgrade."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+from agent import authority, journal, major_upgrade, standby
+from agent.report import Facts
+from agent.server import Server
+from agent.states import Target
+from agent.target import read_target
+
+
+def upgrade_target(desired: Mapping[str, Any], server: Server) -> Facts:
+    """Bring DB_A's database to the state `database`. Long: it runs in a transient unit of its own (see detached)."""
+    own = journal.must_read(server)
+    target = read_target(desired, server)
+    if Target(desired["database"]) is Target.STANDBY:
+        authority.refuse_to_seal_open_target(own)
+        return standby.standby(target)
+    return major_upgrade.major_upgrade(target)
+
+
+def goes_on_alone(desired: Mapping[str, Any], server: Server) -> bool:
+    """Whether `up` only starts this run: the rebuild of a DB_A that was promoted, on the way back, when writes work again."""
+    own = journal.read(server)
+    return Target(desired["database"]) is Target.STANDBY and own is not None and own.upgraded_at is not None

@@ -1,0 +1,1 @@
+"""What the Pulumi program declares; one noun a file."""

@@ -1,0 +1,46 @@
+"""Agent: the agent's program on a server, delivered to a path named after its content and installed at a stable one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from agent.states import Verb
+from components.agent_program import AgentProgram
+from components.settings import Server
+from components.step import Delivery, Reach, Step
+
+
+@dataclass(frozen=True)
+class AgentArgs:
+    """One server, the packed program, and the steps that come before."""
+
+    server: Server
+    reach: Reach
+    program: AgentProgram
+    after: Sequence[pulumi.Resource] = ()
+
+
+class Agent(pulumi.ComponentResource):
+    """A new agent replaces this file only: the steps that call it are not run again."""
+
+    installed: Step
+
+    def __init__(self, name: str, args: AgentArgs, opts: pulumi.ResourceOptions) -> None:
+        super().__init__("pgleap:fleet:Agent", name, None, opts)
+        after = list(args.after)
+        delivery = Delivery(
+            f"{name}-file", args.server, args.program, args.reach, pulumi.ResourceOptions(parent=self, depends_on=after)
+        )
+        self.installed = Step(
+            name,
+            args.server,
+            Verb.INSTALL,
+            {"sha256": args.program.sha256},
+            args.reach,
+            program=args.program.delivered,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*after, delivery]),
+        )
+        self.register_outputs({"sha256": args.program.sha256})

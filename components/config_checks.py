@@ -1,0 +1,160 @@
+"""What no single value of the stack config can tell: whether the values fit each other.
+
+Pure, and tolerant on purpose: it looks at the config as it was written, so that these mistakes are reported together with
+those of single values, and a value that is of the wrong kind is left to the check of its field.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from components.config_errors import config_path
+from components.config_fields import shown
+
+# The fence is read with pg_current_snapshot() and slots are bounded by max_slot_wal_keep_size: both are there from 13 on.
+OLDEST_VERSION = 13
+# The newest version whose pg_upgrade, and whose changes of defaults, this release knows.
+NEWEST_VERSION = 18
+HOSTS_ROLES = ("online", "drained", "worker")
+Raw = Mapping[str, Any]
+
+
+def cross_checks(config: Raw) -> Iterator[str]:
+    """Every mistake that shows only between values, each beginning with its config path."""
+    servers = {str(name): server for name, server in _map(config.get("servers")).items() if isinstance(server, Mapping)}
+    if servers:
+        yield from _roles(servers)
+        yield from _addresses(servers)
+        yield from _keys_for_roles(servers)
+        yield from _host_keys(servers, config)
+        yield from _reads_from(servers, config.get("readsFrom"))
+        yield from _names(servers, _map(config.get("names")))
+    yield from _versions(_map(config.get("versions")))
+    yield from _places(_map(config.get("postgres")))
+
+
+def _map(value: object) -> Raw:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _with_role(servers: Mapping[str, Raw], *roles: str) -> list[str]:
+    return [name for name, server in servers.items() if server.get("role") in roles]
+
+
+def _roles(servers: Mapping[str, Raw]) -> Iterator[str]:
+    for role, what in (("primary", "the old primary"), ("target", "the upgrade target, DB_A")):
+        found = _with_role(servers, role)
+        if not found:
+            yield f"{config_path('servers')}: no server has the role {role} ({what}); give it to exactly one"
+        if len(found) > 1:
+            yield f"{config_path('servers')}: {', '.join(found)} all have the role {role} ({what}); give it to exactly one"
+    if not _with_role(servers, "replica"):
+        yield f"{config_path('servers')}: no server has the role replica; one must serve reads while writes are refused"
+    if not _with_role(servers, "online"):
+        yield f"{config_path('servers')}: no server has the role online; name those that stay behind the load balancer"
+
+
+def _addresses(servers: Mapping[str, Raw]) -> Iterator[str]:
+    owners: dict[object, list[str]] = defaultdict(list)
+    for name, server in servers.items():
+        try:
+            owners[ipaddress.ip_address(str(server.get("address")))].append(name)
+        except ValueError:
+            continue
+    for address, names in owners.items():
+        for name in names[1:]:
+            yield (
+                f"{config_path('servers', name, 'address')}: {shown(str(address))} is {names[0]}'s address too; "
+                "give each server its own"
+            )
+
+
+def _keys_for_roles(servers: Mapping[str, Raw]) -> Iterator[str]:
+    for name, server in servers.items():
+        role = server.get("role")
+        if "name" in server:
+            yield f"{config_path('servers', name, 'name')}: unknown key; the server's name is {name}, its key in servers"
+        if role == "worker" and not server.get("tasks"):
+            yield f"{config_path('servers', name, 'tasks')}: missing; give a worker's systemd units, such as [celery.service]"
+        tasks = server.get("tasks")
+        if isinstance(tasks, list) and len(set(map(str, tasks))) < len(tasks):
+            yield f"{config_path('servers', name, 'tasks')}: the same unit twice; name each once"
+        for key, roles in (("tasks", ("worker",)), ("keepUntil", ("worker",)), ("reload", HOSTS_ROLES)):
+            if key in server and role in ("primary", "replica", "target", *HOSTS_ROLES) and role not in roles:
+                yield f"{config_path('servers', name, key)}: {name} has the role {role}; only {', '.join(roles)} can have it"
+
+
+def _host_keys(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
+    if str(config.get("acceptUnknownHostKeys", False)).lower() == "true":
+        return
+    bastion = _map(_map(config.get("ssh")).get("bastion"))
+    without = [("servers", name) for name, server in servers.items() if not server.get("hostKey")]
+    for path in [*without, *([("ssh", "bastion")] if bastion and not bastion.get("hostKey") else [])]:
+        yield (
+            f"{config_path(*path, 'hostKey')}: missing; give what the server has in /etc/ssh/ssh_host_ed25519_key.pub, "
+            "or say pgleap:acceptUnknownHostKeys: true"
+        )
+
+
+def _reads_from(servers: Mapping[str, Raw], reads_from: object) -> Iterator[str]:
+    if not isinstance(reads_from, str) or not reads_from:
+        return
+    replicas = _with_role(servers, "replica")
+    if reads_from not in servers:
+        yield f"{config_path('readsFrom')}: there is no server {shown(reads_from)}; give a replica ({', '.join(replicas)})"
+    elif reads_from not in replicas:
+        role = servers[reads_from].get("role")
+        listed = ", ".join(replicas) or "none there is"
+        yield f"{config_path('readsFrom')}: {reads_from} has the role {role}; DB_B must be a replica ({listed})"
+
+
+def _names(servers: Mapping[str, Raw], names: Raw) -> Iterator[str]:
+    owners = _with_role(servers, "primary", "replica")
+    spelled: dict[str, str] = {}
+    for name, owner in names.items():
+        first = spelled.setdefault(name.lower(), name)
+        if first != name:
+            yield f"{config_path('names', name)}: the same name as {first}; host names know no capitals, give it once"
+        if not isinstance(owner, str):
+            continue
+        if owner not in servers:
+            yield (
+                f"{config_path('names', name)}: there is no server {shown(owner)}; "
+                f"give the one that it names before the upgrade ({', '.join(owners)})"
+            )
+        elif owner not in owners:
+            role = servers[owner].get("role")
+            yield f"{config_path('names', name)}: {owner} has the role {role}; a name leads to the primary or a replica"
+    if names:
+        for primary in _with_role(servers, "primary"):
+            if primary not in names.values():
+                yield f"{config_path('names')}: no name leads to {primary}, the primary; give the one that writes go to"
+
+
+def _versions(versions: Raw) -> Iterator[str]:
+    try:
+        old, new = int(str(versions["old"])), int(str(versions["new"]))
+    except (KeyError, ValueError):
+        return
+    if old < OLDEST_VERSION:
+        yield (
+            f"{config_path('versions', 'old')}: {old} is older than {OLDEST_VERSION}, the first version that tells "
+            "a snapshot's bounds in 64 bits and bounds what a slot keeps (pg_current_snapshot, max_slot_wal_keep_size)"
+        )
+    if new > NEWEST_VERSION:
+        yield (
+            f"{config_path('versions', 'new')}: {new} is newer than {NEWEST_VERSION}, the newest version "
+            "whose pg_upgrade this release knows; use a newer release of pgleap"
+        )
+    if new <= old:
+        yield f"{config_path('versions', 'new')}: {new} does not rise above {old}; give the major version to upgrade to"
+
+
+def _places(postgres: Raw) -> Iterator[str]:
+    old, new = _map(postgres.get("old")), _map(postgres.get("new"))
+    for key, what in (("bin", "programs"), ("data", "data"), ("config", "configuration"), ("unit", "unit")):
+        if old.get(key) and old.get(key) == new.get(key):
+            yield f"{config_path('postgres', 'new', key)}: the same {what} as the old version's; give the new version's own"

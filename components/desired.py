@@ -1,0 +1,128 @@
+"""The desired states as JSON-ready dictionaries, from the settings and the phase's column of the table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from agent.states import Gate, Hosts, Phase, Tasks
+from components.phases import TABLE, Lead, Parts
+from components.settings import Places, Server, Settings
+
+Desired = dict[str, Any]
+
+
+class Desire:
+    """What each server is asked for in the settings' phase."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.phase: Phase = settings.phase
+        self.parts: Parts = TABLE[settings.phase]
+
+    def old_postgres(self) -> Desired:
+        return self._postgres(self.settings.versions.old, self.settings.postgres.old)
+
+    def new_postgres(self) -> Desired:
+        return self._postgres(self.settings.versions.new, self.settings.postgres.new)
+
+    def _postgres(self, version: int, places: Places) -> Desired:
+        ours = self.settings.postgres
+        named = {key: str(value) for key, value in places.model_dump(exclude_none=True).items()}
+        return {
+            "version": version,
+            "layout": ours.layout.value,
+            "cluster": ours.cluster,
+            "port": ours.port,
+            "superuser": ours.superuser,
+            **named,
+        }
+
+    def other_side(self, server: Server) -> Desired:
+        return {"server": server.name, "address": server.address, "port": self.settings.postgres.port}
+
+    def move(self, side: str) -> Desired:
+        """For `announce` and `finish`."""
+        return {"phase": self.phase.value, "side": side}
+
+    def access(self) -> Desired:
+        """pgleap's way in on an old replica, which nobody else reads from."""
+        return {"postgres": self.old_postgres(), "readers": []}
+
+    def ready(self, side: str) -> Desired:
+        target, limits = self.settings.target, self.settings.limits
+        if side == "DB_A":
+            return {
+                **self.move(side),
+                "postgres": self.old_postgres(),
+                "newPostgres": self.new_postgres(),
+                "transferMode": self.settings.postgres.transfer_mode,
+            }
+        standbys = {server.name: server.address for server in (self.settings.reads_from, target)}
+        return {
+            **self.move(side),
+            "postgres": self.old_postgres(),
+            "standbys": standbys,
+            "lagBytes": limits.lag_bytes,
+            "lagSeconds": limits.lag_seconds,
+        }
+
+    def tasks(self, worker: Server) -> Desired:
+        state = self.parts.kept_tasks if worker.keep_until else self.parts.tasks
+        return {"tasks": dict.fromkeys(worker.tasks, Tasks(state).value)}
+
+    def names(self, lead: Lead) -> dict[str, str]:
+        """Where each database name leads: name -> address."""
+        if lead is Lead.AS_THEY_WERE:
+            return self.settings.names_before
+        return self.settings.names_to(self.settings.reads_from if lead is Lead.DB_B else self.settings.target)
+
+    def hosts_file(self, server: Server, lead: Lead) -> Desired:
+        hosts = Hosts.AS_THEY_WERE if lead is Lead.AS_THEY_WERE else Hosts.MANAGED
+        reload = {"reload": server.reload} if server.reload else {}
+        return {"hosts": hosts.value, "names": self.names(lead), **reload}
+
+    def sessions(self, replica: Server, group: str, clients: Sequence[Server], lead: Lead) -> Desired:
+        """Which names lead `clients` to `replica` now; sessions that other names left there are ended."""
+        here = [name for name, address in self.names(lead).items() if address == replica.address]
+        return {
+            "group": group,
+            "postgres": self.old_postgres(),
+            "clients": [client.address for client in clients],
+            "namesHere": here,
+            "graceSeconds": self.settings.limits.grace_seconds,
+        }
+
+    def old_primary_gate(self) -> Desired:
+        return self._gate("old primary", self.parts.old_primary, self.old_postgres(), self.settings.target)
+
+    def target_gate(self) -> Desired:
+        upgraded = self.phase in (Phase.UPGRADE, Phase.CUTOVER)
+        postgres = self.new_postgres() if upgraded else self.old_postgres()
+        return self._gate("DB_A", self.parts.upgrade_target, postgres, self.settings.primary)
+
+    def _gate(self, side: str, gate: Gate, postgres: Desired, other: Server) -> Desired:
+        return {
+            "side": side,
+            "gate": gate.value,
+            "postgres": postgres,
+            "otherSide": self.other_side(other),
+            "graceSeconds": self.settings.limits.grace_seconds,
+        }
+
+    def upgrade_target(self) -> Desired:
+        limits = self.settings.limits
+        return {
+            "database": self.parts.database.value,
+            "primary": self.other_side(self.settings.primary),
+            "postgres": self.old_postgres(),
+            "newPostgres": self.new_postgres(),
+            "transferMode": self.settings.postgres.transfer_mode,
+            "jobs": self.settings.postgres.jobs,
+            "limits": {
+                "baseBackupSeconds": limits.base_backup_seconds,
+                "streamSeconds": limits.stream_seconds,
+                "replaySeconds": limits.replay_seconds,
+                "upgradeSeconds": limits.upgrade_seconds,
+            },
+        }

@@ -1,0 +1,178 @@
+"""Fleet: all parts, declared in the order of the phase that is gone to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from components.agent import Agent, AgentArgs
+from components.agent_program import AgentProgram
+from components.client_gate import ClientGate, ClientGateArgs
+from components.desired import Desire
+from components.hosts_file import HostsFile, HostsFileArgs
+from components.move import (
+    Announcement,
+    AnnouncementArgs,
+    Credentials,
+    CredentialsArgs,
+    Finish,
+    FinishArgs,
+    Readiness,
+    ReadinessArgs,
+)
+from components.offline_tasks import OfflineTasks, OfflineTasksArgs
+from components.old_replica_sessions import (
+    OldReplicaAccess,
+    OldReplicaAccessArgs,
+    OldReplicaSessions,
+    OldReplicaSessionsArgs,
+)
+from components.order import ORDER, Part
+from components.phases import Lead
+from components.settings import Server, Settings
+from components.step import Reach, Step
+from components.upgrade_target import UpgradeTarget, UpgradeTargetArgs
+
+Steps = list[Step]
+
+
+@dataclass(frozen=True)
+class FleetArgs:
+    """The settings, the secret password of the role pgleap, how servers are reached, and the packed agent."""
+
+    settings: Settings
+    password: pulumi.Output[str]
+    reach: Reach
+    program: AgentProgram
+
+
+class Fleet(pulumi.ComponentResource):
+    """The fleet in its phase. `finished` is what the last step found: phase, round and who holds the authority."""
+
+    finished: pulumi.Output[dict[str, Any]]
+
+    def __init__(self, name: str, args: FleetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("pgleap:fleet:Fleet", name, None, opts)
+        self._args = args
+        self._settings = args.settings
+        self._desire = Desire(args.settings)
+        self._agents: dict[str, Step] = {}
+        makers = self._makers()
+        after: Steps = []
+        for stage in ORDER[args.settings.phase]:
+            made = [step for part in stage for step in makers[part](after)]
+            after = made or after
+        self.finished = after[-1].facts.apply(lambda facts: {key: facts[key] for key in ("phase", "round")})
+        self.register_outputs({"finished": self.finished})
+
+    def _makers(self) -> dict[Part, Callable[[Steps], Steps]]:
+        """How each part is declared, given the steps it waits for; each answers with the steps to wait for."""
+        settings, desire = self._settings, self._desire
+        primary, target = settings.primary, settings.target
+        others = (*settings.drained, *settings.workers)
+        online, elsewhere = desire.parts.online_hosts, desire.parts.other_hosts
+        return {
+            Part.ANNOUNCE_OLD_PRIMARY: lambda after: [self._announce(primary, "old primary", after)],
+            Part.ANNOUNCE_TARGET: lambda after: [self._announce(target, "DB_A", after)],
+            Part.CREDENTIALS: self._credentials,
+            Part.READY: self._ready,
+            Part.TASKS: self._tasks,
+            # Load balancers come with the AWS parts; until then the part is empty, and the order holds around it.
+            Part.LOAD_BALANCER: lambda _: [],
+            Part.ONLINE_HOSTS: lambda after: self._hosts(settings.online, online, after),
+            Part.ONLINE_SESSIONS: lambda after: self._sessions("online", settings.online, online, after),
+            Part.OTHER_HOSTS: lambda after: self._hosts(others, elsewhere, after),
+            Part.OTHER_SESSIONS: lambda after: self._sessions("others", others, elsewhere, after),
+            Part.OLD_PRIMARY_GATE: lambda after: [self._gate(primary, desire.old_primary_gate(), after)],
+            Part.TARGET_GATE: lambda after: [self._gate(target, desire.target_gate(), after)],
+            Part.TARGET_DATABASE: self._database,
+            Part.FINISH: self._finish,
+        }
+
+    def _own(self) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self)
+
+    def _after_agent(self, server: Server, after: Sequence[Step]) -> Steps:
+        """The steps before, and the agent on that server: whoever asks first has it delivered."""
+        if server.name not in self._agents:
+            agent_args = AgentArgs(server, self._args.reach, self._args.program, list(after))
+            self._agents[server.name] = Agent(f"{server.name}-agent", agent_args, self._own()).installed
+        return [*after, self._agents[server.name]]
+
+    def _announce(self, server: Server, side: str, after: Steps) -> Step:
+        args = AnnouncementArgs(server, self._args.reach, self._desire.move(side), self._after_agent(server, after))
+        return Announcement(f"{server.name}-announce", args, self._own()).step
+
+    def _credentials(self, after: Steps) -> Steps:
+        made = []
+        for server, owns_role in ((self._settings.primary, True), (self._settings.target, False)):
+            secret = {"password": self._args.password, "owns_role": owns_role, "postgres": self._desire.old_postgres()}
+            args = CredentialsArgs(server, self._args.reach, secret, self._after_agent(server, after))
+            made.append(Credentials(f"{server.name}-credentials", args, self._own()).step)
+        return made
+
+    def _ready(self, after: Steps) -> Steps:
+        made = []
+        for server, side in ((self._settings.primary, "old primary"), (self._settings.target, "DB_A")):
+            args = ReadinessArgs(server, self._args.reach, self._desire.ready(side), self._after_agent(server, after))
+            made.append(Readiness(f"{server.name}-ready", args, self._own()).step)
+        return made
+
+    def _tasks(self, after: Steps) -> Steps:
+        return [
+            OfflineTasks(
+                f"{worker.name}-offline-tasks",
+                OfflineTasksArgs(
+                    worker, self._args.reach, self._desire.tasks(worker), self._after_agent(worker, after)
+                ),
+                self._own(),
+            ).step
+            for worker in self._settings.workers
+        ]
+
+    def _hosts(self, servers: Sequence[Server], lead: Lead, after: Steps) -> Steps:
+        made = []
+        for server in servers:
+            desired = self._desire.hosts_file(server, lead)
+            args = HostsFileArgs(server, self._args.reach, desired, self._after_agent(server, after))
+            made.append(HostsFile(f"{server.name}-hosts-file", args, self._own()).step)
+        return made
+
+    def _sessions(self, group: str, clients: Sequence[Server], lead: Lead, after: Steps) -> Steps:
+        made = []
+        for replica in self._settings.replicas:
+            desired = self._desire.sessions(replica, group, clients, lead)
+            args = OldReplicaSessionsArgs(replica, self._args.reach, desired, [*after, self._access(replica, after)])
+            made.append(OldReplicaSessions(f"{replica.name}-sessions-{group}", args, self._own()).step)
+        return made
+
+    def _access(self, replica: Server, after: Steps) -> Step:
+        key = f"{replica.name}-access"
+        if key not in self._agents:
+            args = OldReplicaAccessArgs(
+                replica, self._args.reach, self._desire.access(), self._after_agent(replica, after)
+            )
+            self._agents[key] = OldReplicaAccess(key, args, self._own()).step
+        return self._agents[key]
+
+    def _gate(self, server: Server, desired: dict[str, Any], after: Steps) -> Step:
+        args = ClientGateArgs(server, self._args.reach, desired, self._after_agent(server, after))
+        return ClientGate(f"{server.name}-client-gate", args, self._own()).step
+
+    def _database(self, after: Steps) -> Steps:
+        target = self._settings.target
+        args = UpgradeTargetArgs(
+            target, self._args.reach, self._desire.upgrade_target(), self._after_agent(target, after)
+        )
+        return [UpgradeTarget(f"{target.name}-database", args, self._own()).step]
+
+    def _finish(self, after: Steps) -> Steps:
+        """DB_A first: the old primary's journal is the one that counts, and says finished only once all is."""
+        target, primary = self._settings.target, self._settings.primary
+        args = FinishArgs(target, self._args.reach, self._desire.move("DB_A"), after)
+        on_target = Finish(f"{target.name}-finish", args, self._own()).step
+        args = FinishArgs(primary, self._args.reach, self._desire.move("old primary"), [*after, on_target])
+        return [Finish(f"{primary.name}-finish", args, self._own()).step]

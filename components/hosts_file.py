@@ -1,0 +1,18 @@
+"""HostsFile: where the database names in a server's /etc/hosts lead."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from agent.states import Verb
+from components.part import PartArgs, ServerPart
+
+
+class HostsFileArgs(PartArgs):
+    """`desired`: hosts, names (name -> address), and reload if the server has one."""
+
+
+class HostsFile(ServerPart):
+    """Moves new connections of one server; its sessions elsewhere are OldReplicaSessions' work."""
+
+    verb: ClassVar[Verb] = Verb.HOSTS_FILE

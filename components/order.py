@@ -1,0 +1,96 @@
+"""What waits for what, by the phase that is gone to; design.md's "Order" in code. Pure.
+
+A phase's order is a sequence of stages: the parts of one stage run side by side, and each stage waits for the one before it.
+A part without steps (a fleet without workers, say) hands on what it waited for.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from agent.states import Phase
+
+
+class Part(StrEnum):
+    """What the fleet consists of, as far as order goes."""
+
+    ANNOUNCE_OLD_PRIMARY = "announce to the old primary"
+    ANNOUNCE_TARGET = "announce to DB_A"
+    CREDENTIALS = "credentials"
+    READY = "ready"
+    TASKS = "offline tasks"
+    LOAD_BALANCER = "load balancer"
+    ONLINE_HOSTS = "hosts files of online servers"
+    ONLINE_SESSIONS = "sessions of online servers on old replicas"
+    OTHER_HOSTS = "hosts files of the other servers"
+    OTHER_SESSIONS = "sessions of the other servers on old replicas"
+    OLD_PRIMARY_GATE = "the old primary's client gate"
+    TARGET_GATE = "DB_A's client gate"
+    TARGET_DATABASE = "DB_A's database"
+    FINISH = "finish"
+
+
+Stages = tuple[tuple[Part, ...], ...]
+
+ORDER: dict[Phase, Stages] = {
+    # Writes first, everything slow last; DB_A need not even be reachable until then.
+    Phase.PREPARE: (
+        (Part.ANNOUNCE_OLD_PRIMARY,),
+        (Part.OLD_PRIMARY_GATE,),
+        (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
+        (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS),
+        (Part.LOAD_BALANCER,),
+        (Part.TASKS,),
+        (Part.ANNOUNCE_TARGET,),
+        (Part.CREDENTIALS,),
+        (Part.TARGET_DATABASE,),
+        (Part.TARGET_GATE,),
+        (Part.READY,),
+        (Part.FINISH,),
+    ),
+    # The hosts files lead to DB_B before the old primary refuses anybody.
+    Phase.READONLY: (
+        (Part.ANNOUNCE_TARGET,),
+        (Part.ANNOUNCE_OLD_PRIMARY,),
+        (Part.CREDENTIALS,),
+        (Part.TARGET_DATABASE,),
+        (Part.TARGET_GATE,),
+        (Part.READY,),
+        (Part.TASKS, Part.LOAD_BALANCER),
+        (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
+        (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS),
+        (Part.OLD_PRIMARY_GATE,),
+        (Part.FINISH,),
+    ),
+    # DB_A's gate before the old primary's: it renounces before the old primary takes the authority back.
+    Phase.UPGRADE: (
+        (Part.ANNOUNCE_TARGET,),
+        (Part.ANNOUNCE_OLD_PRIMARY,),
+        (Part.CREDENTIALS,),
+        (Part.READY,),
+        (Part.TASKS, Part.LOAD_BALANCER),
+        (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
+        (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS),
+        (Part.TARGET_GATE,),
+        (Part.OLD_PRIMARY_GATE,),
+        (Part.TARGET_DATABASE,),
+        (Part.FINISH,),
+    ),
+    # The old primary releases, DB_A opens, then the hosts files: writes resume server by server.
+    Phase.CUTOVER: (
+        (Part.ANNOUNCE_TARGET,),
+        (Part.ANNOUNCE_OLD_PRIMARY,),
+        (Part.CREDENTIALS,),
+        (Part.READY,),
+        (Part.TARGET_DATABASE,),
+        (Part.OLD_PRIMARY_GATE,),
+        (Part.TARGET_GATE,),
+        (Part.ONLINE_HOSTS,),
+        (Part.ONLINE_SESSIONS,),
+        (Part.OTHER_HOSTS,),
+        (Part.OTHER_SESSIONS,),
+        (Part.LOAD_BALANCER,),
+        (Part.TASKS,),
+        (Part.FINISH,),
+    ),
+}

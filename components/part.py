@@ -1,0 +1,47 @@
+"""What the parts have in common: a component with one step on one server, a child of it, and its facts as output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pulumi
+
+from agent.states import Verb
+from components.settings import Server
+from components.step import Reach, Step
+
+
+@dataclass(frozen=True)
+class PartArgs:
+    """One server, what it is asked for, and the steps that come before."""
+
+    server: Server
+    reach: Reach
+    desired: Mapping[str, pulumi.Input[Any]]
+    after: Sequence[pulumi.Resource] = field(default_factory=tuple)
+
+
+class ServerPart(pulumi.ComponentResource):
+    """A part of the fleet on one server. Subclasses name the verb; names and parents never change with the phase, for the
+    engine would delete what it no longer finds."""
+
+    verb: ClassVar[Verb]
+    first: ClassVar[bool] = False
+    secret: ClassVar[bool] = False
+    step: Step
+
+    def __init__(self, name: str, args: PartArgs, opts: pulumi.ResourceOptions) -> None:
+        super().__init__(f"pgleap:fleet:{type(self).__name__}", name, None, opts)
+        self.step = Step(
+            name,
+            args.server,
+            self.verb,
+            args.desired,
+            args.reach,
+            first=self.first,
+            secret=self.secret,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
+        )
+        self.register_outputs({} if self.secret else {"facts": self.step.facts})

@@ -1,0 +1,111 @@
+"""The program is one table: what each part is in each phase, and the moves between phases. Pure; design.md's table in code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.states import MOVES, Gate, Phase, Target, Tasks, goes_back
+
+
+class Lead(StrEnum):
+    """Where database names lead on a server."""
+
+    AS_THEY_WERE = "as they were"
+    DB_B = "DB_B"
+    DB_A = "DB_A"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """One column of the table: what every part of the fleet is in a phase."""
+
+    tasks: Tasks
+    kept_tasks: Tasks
+    drained_in_load_balancer: bool
+    online_hosts: Lead
+    other_hosts: Lead
+    old_primary: Gate
+    database: Target
+    upgrade_target: Gate
+
+
+TABLE: dict[Phase, Parts] = {
+    Phase.PREPARE: Parts(
+        tasks=Tasks.RUNNING,
+        kept_tasks=Tasks.RUNNING,
+        drained_in_load_balancer=True,
+        online_hosts=Lead.AS_THEY_WERE,
+        other_hosts=Lead.AS_THEY_WERE,
+        old_primary=Gate.OPEN,
+        database=Target.STANDBY,
+        upgrade_target=Gate.SEALED,
+    ),
+    Phase.READONLY: Parts(
+        tasks=Tasks.STOPPED,
+        kept_tasks=Tasks.RUNNING,
+        drained_in_load_balancer=False,
+        online_hosts=Lead.DB_B,
+        other_hosts=Lead.AS_THEY_WERE,
+        old_primary=Gate.SEALED,
+        database=Target.STANDBY,
+        upgrade_target=Gate.SEALED,
+    ),
+    Phase.UPGRADE: Parts(
+        tasks=Tasks.STOPPED,
+        kept_tasks=Tasks.STOPPED,
+        drained_in_load_balancer=False,
+        online_hosts=Lead.DB_B,
+        other_hosts=Lead.AS_THEY_WERE,
+        old_primary=Gate.SEALED,
+        database=Target.PRIMARY,
+        upgrade_target=Gate.SEALED,
+    ),
+    Phase.CUTOVER: Parts(
+        tasks=Tasks.RUNNING,
+        kept_tasks=Tasks.RUNNING,
+        drained_in_load_balancer=True,
+        online_hosts=Lead.DB_A,
+        other_hosts=Lead.DB_A,
+        old_primary=Gate.RELEASED,
+        database=Target.PRIMARY,
+        upgrade_target=Gate.OPEN,
+    ),
+}
+
+
+class MoveRefusedError(Exception):
+    """There is no such move, or it needs a higher round; the message names what to type instead."""
+
+
+def check_move(before: Phase | None, before_round: int, to: Phase, to_round: int) -> None:
+    """Refuse what is no move from the last phase that finished, as far as the stack's own outputs can tell.
+
+    `before` is None on a stack's first run. The servers' journals refuse the rest (an unfinished phase, a stale checkout).
+    Raises MoveRefusedError.
+    """
+    if before is None:
+        if to is not Phase.PREPARE:
+            raise MoveRefusedError(
+                f"A new stack begins with phase {Phase.PREPARE}, not {to}.\n"
+                f"To do: pulumi config set phase {Phase.PREPARE} && pulumi preview"
+            )
+        return
+    if to_round < before_round:
+        raise MoveRefusedError(
+            f"The stack finished {before} in round {before_round}, and this checkout asks for round {to_round}: it is a stale checkout.\n"
+            f"To do: fetch the newest configuration, or pulumi config set round {before_round}"
+        )
+    if to is before:
+        return
+    if to not in MOVES[before]:
+        there_are = " or ".join(MOVES[before])
+        raise MoveRefusedError(
+            f"From {before} there is no move to {to}; from {before} one goes to {there_are}.\n"
+            f"To do: pulumi config set phase {MOVES[before][0]} && pulumi preview"
+        )
+    if goes_back(before, to) and to_round == before_round:
+        raise MoveRefusedError(
+            f"Going back from {before} to {to} needs a higher round than {before_round}, so that every step looks again.\n"
+            f"To do: pulumi config set round {before_round + 1} && pulumi up"
+        )

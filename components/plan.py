@@ -1,0 +1,114 @@
+"""What will happen, in order, as numbered sentences: the stack output that a reviewer reads and a preview diffs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from agent.states import Gate, Target
+from components.desired import Desire
+from components.order import ORDER, Part
+from components.phases import Lead
+from components.settings import Server, Settings
+
+
+def plan(settings: Settings) -> list[str]:
+    """One sentence for each part of the phase that has something to it, in the order of its steps."""
+    desire = Desire(settings)
+    sentences = [
+        text for stage in ORDER[settings.phase] for part in stage for text in SENTENCES[part](settings, desire)
+    ]
+    return [f"{number}. {text}" for number, text in enumerate(sentences, start=1)]
+
+
+def authority(settings: Settings) -> str:
+    """Who may write once the phase is reached."""
+    primary, target = settings.primary.name, settings.target.name
+    return {
+        Gate.OPEN: f"{primary} takes writes",
+        Gate.SEALED: f"{primary} holds the authority and is sealed: writes are refused, reads go to {settings.reads_from.name}",
+        Gate.RELEASED: f"{target} takes writes; {primary} released its authority",
+    }[Desire(settings).parts.old_primary]
+
+
+def _named(servers: Iterable[Server]) -> str:
+    return ", ".join(server.name for server in servers)
+
+
+def _hosts(servers: tuple[Server, ...], lead: Lead, settings: Settings) -> list[str]:
+    if not servers:
+        return []
+    leads = {
+        Lead.AS_THEY_WERE: "every database name leads where it led before pgleap",
+        Lead.DB_B: f"every database name leads to {settings.reads_from.name} ({settings.reads_from.address}), which only reads",
+        Lead.DB_A: f"every database name leads to {settings.target.name} ({settings.target.address})",
+    }
+    return [f"{_named(servers)}: {leads[lead]}"]
+
+
+def _sessions(servers: tuple[Server, ...], who: str, settings: Settings) -> list[str]:
+    if not servers:
+        return []
+    return [f"{_named(settings.replicas)}: idle sessions of {who} servers end where their names no longer lead"]
+
+
+def _tasks(settings: Settings, desire: Desire) -> list[str]:
+    by_state: dict[str, list[str]] = {}
+    for worker in settings.workers:
+        for unit, state in desire.tasks(worker)["tasks"].items():
+            by_state.setdefault(state, []).append(f"{worker.name} ({unit})")
+    return [f"{', '.join(units)}: {state}" for state, units in by_state.items()]
+
+
+def _old_primary_gate(settings: Settings, desire: Desire) -> list[str]:
+    server = settings.primary.name
+    return {
+        Gate.OPEN: [f"{server}: open, takes writes"],
+        Gate.SEALED: [
+            f"{server}: sealed (sessions at work get {settings.limits.grace_seconds} s), its last write recorded as the fence"
+        ],
+        Gate.RELEASED: [
+            f"{server}: proves that nothing was written since the fence, releases the authority to {settings.target.name}"
+        ],
+    }[desire.parts.old_primary]
+
+
+def _target_gate(settings: Settings, desire: Desire) -> list[str]:
+    server = settings.target.name
+    if desire.parts.upgrade_target is Gate.OPEN:
+        return [f"{server}: opens, once it has read seal, fence and release from {settings.primary.name}"]
+    return [f"{server}: refuses clients"]
+
+
+def _database(settings: Settings, desire: Desire) -> list[str]:
+    server, old, new = settings.target.name, settings.versions.old, settings.versions.new
+    if desire.parts.database is Target.STANDBY:
+        return [
+            f"{server}: a sealed standby of {settings.primary.name} on PostgreSQL {old}, with PostgreSQL {new} installed and checked"
+        ]
+    mode, limit = settings.postgres.transfer_mode, settings.limits.upgrade_seconds
+    return [
+        f"{server}: replays the fence, is promoted, pg_upgrade --{mode} to PostgreSQL {new} within {limit} s, started sealed"
+    ]
+
+
+Sentences = Callable[[Settings, Desire], list[str]]
+SENTENCES: dict[Part, Sentences] = {
+    Part.ANNOUNCE_OLD_PRIMARY: lambda s, d: [
+        f"{s.primary.name}: {d.phase} in round {s.round} is announced in its journal"
+    ],
+    Part.ANNOUNCE_TARGET: lambda s, d: [f"{s.target.name}: {d.phase} in round {s.round} is announced in its journal"],
+    Part.CREDENTIALS: lambda s, _: [
+        f"{s.primary.name}, {s.target.name}: the role pgleap can read the other side's journal"
+    ],
+    Part.READY: lambda s, d: [f"{s.primary.name}, {s.target.name}: ready for {d.phase}"],
+    Part.TASKS: _tasks,
+    Part.LOAD_BALANCER: lambda _, __: [],
+    Part.ONLINE_HOSTS: lambda s, d: _hosts(s.online, d.parts.online_hosts, s),
+    Part.ONLINE_SESSIONS: lambda s, _: _sessions(s.online, "online", s),
+    Part.OTHER_HOSTS: lambda s, d: _hosts((*s.drained, *s.workers), d.parts.other_hosts, s),
+    Part.OTHER_SESSIONS: lambda s, _: _sessions((*s.drained, *s.workers), "the other", s),
+    Part.OLD_PRIMARY_GATE: _old_primary_gate,
+    Part.TARGET_GATE: _target_gate,
+    Part.TARGET_DATABASE: _database,
+    Part.FINISH: lambda s, d: [f"{s.target.name}, {s.primary.name}: {d.phase} is marked finished"],
+}

@@ -1,0 +1,234 @@
+"""Stack config -> frozen, validated settings. Pure: it reads nothing but what it is given, and reports every mistake at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from agent.states import Phase
+from components.config_checks import cross_checks
+from components.config_errors import SettingsError, missing_key, rephrased
+from components.config_fields import (
+    AbsolutePath,
+    Address,
+    DatabaseName,
+    HostKey,
+    HostOrAddress,
+    KeyFile,
+    OneLine,
+    Port,
+    ServerName,
+    Unit,
+    Word,
+    one_item_is_no_list,
+    whole_number,
+)
+
+Positive = Annotated[int, BeforeValidator(whole_number), Field(ge=1)]
+NotNegative = Annotated[int, BeforeValidator(whole_number), Field(ge=0)]
+Version = Annotated[int, BeforeValidator(whole_number)]
+
+
+class Part(BaseModel):
+    """What all settings share: frozen, spelled in camelCase in the stack config, and no key that is not known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
+
+
+class Role(StrEnum):
+    """What a server is for; see design.md's words."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+    TARGET = "target"
+    ONLINE = "online"
+    DRAINED = "drained"
+    WORKER = "worker"
+
+
+class Server(Part):
+    """One server of the fleet. `name` is its key in `pgleap:servers`."""
+
+    name: ServerName
+    role: Role = Field(description="one of primary, replica, target, online, drained, worker")
+    address: Address = Field(description="the private address that the other servers and SSH reach it at")
+    host_key: HostKey | None = None
+    reload: OneLine | None = None
+    tasks: Annotated[tuple[Unit, ...], BeforeValidator(one_item_is_no_list)] = ()
+    keep_until: Literal["upgrade"] | None = None
+
+
+class Versions(Part):
+    """PostgreSQL's major versions, before and after."""
+
+    old: Version = Field(description="the major version that the fleet runs, such as 15")
+    new: Version = Field(description="the major version that it goes to, such as 17")
+
+
+class Bastion(Part):
+    """The server that SSH goes through. `user` is that of `pgleap:ssh` when not given."""
+
+    address: HostOrAddress = Field(description="the bastion's host name or address")
+    user: Word | None = None
+    port: Port = 22
+    host_key: HostKey | None = None
+
+
+class Ssh(Part):
+    """How the operator's machine reaches the servers. Without a key file the SSH agent is asked."""
+
+    user: Word = Field(description="the user to log in as, who may use sudo without a password")
+    port: Port = 22
+    private_key_file: KeyFile | None = None
+    bastion: Bastion | None = None
+
+    @property
+    def bastion_user(self) -> str | None:
+        """The user on the bastion; None if there is no bastion."""
+        return None if self.bastion is None else self.bastion.user or self.user
+
+
+class Layout(StrEnum):
+    """Where a distribution's packages put PostgreSQL: Debian's own, or the PGDG RPMs."""
+
+    DEBIAN = "debian"
+    RHEL = "rhel"
+
+
+class Places(Part):
+    """Where one version's parts are, if not where the layout has them."""
+
+    bin: AbsolutePath | None = None
+    data: AbsolutePath | None = None
+    config: AbsolutePath | None = None
+    unit: Unit | None = None
+
+
+class Postgres(Part):
+    """PostgreSQL on the database servers. `transfer_mode` and `jobs` are pg_upgrade's."""
+
+    layout: Layout = Layout.DEBIAN
+    cluster: Word = "main"
+    port: Port = 5432
+    superuser: Word = "postgres"
+    transfer_mode: Literal["link", "clone", "copy"] = "link"
+    jobs: Positive = 2
+    old: Places = Places()
+    new: Places = Places()
+
+
+class Limits(Part):
+    """What is waited for, and how long: bytes and seconds, as the names say."""
+
+    lag_bytes: Positive = 16_777_216
+    lag_seconds: Positive = 10
+    grace_seconds: NotNegative = 10
+    replay_seconds: Positive = 60
+    upgrade_seconds: Positive = 600
+    base_backup_seconds: Positive = 86_400
+    stream_seconds: Positive = 120
+
+
+def _named(servers: object) -> object:
+    """Give each server the name that is its key."""
+    if not isinstance(servers, Mapping):
+        return servers
+    return {k: {**v, "name": k} if isinstance(v, Mapping) else v for k, v in servers.items()}
+
+
+class Settings(Part):
+    """Everything the stack config says but the password, which travels as a Pulumi secret. Servers keep the config's order."""
+
+    phase: Phase = Field(description="one of prepare, readonly, upgrade, cutover; a fleet begins with prepare")
+    round: Positive = Field(description="a whole number from 1 on; a fleet begins with 1")
+    versions: Versions = Field(description="PostgreSQL's major versions, {old: 15, new: 17}")
+    servers: Annotated[dict[ServerName, Server], BeforeValidator(_named)] = Field(
+        description="every server of the fleet, name: {role, address, hostKey}"
+    )
+    names: dict[DatabaseName, str] = Field(
+        description="every database name in the servers' /etc/hosts and the server it names before the upgrade"
+    )
+    reads_from_name: str = Field(
+        alias="readsFrom", description="DB_B: the replica that serves reads while writes are refused"
+    )
+    ssh: Ssh = Field(description="how to reach the servers, at least {user: ...}")
+    accept_unknown_host_keys: bool = False
+    postgres: Postgres = Postgres()
+    limits: Limits = Limits()
+
+    @classmethod
+    def from_config(cls, raw: Mapping[str, Any]) -> Self:
+        """The settings in `raw`: the stack's `pgleap:` keys without that prefix, objects already decoded.
+
+        Of `password` only whether there is one is looked at. Empty values count as not given: Pulumi.yaml's defaults
+        are empty, so that the engine does not stop at the first missing key. Raises SettingsError with every mistake.
+        """
+        given = {key: value for key, value in raw.items() if value not in ("", None) and value != {}}
+        required = {field.alias for field in cls.model_fields.values() if field.is_required()}
+        if not required & given.keys():
+            raise SettingsError.nothing_configured()
+        mistakes = [] if given.pop("password", None) else [missing_key("password")]
+        settings: Self | None = None
+        try:
+            settings = cls.model_validate(given)
+        except ValidationError as error:
+            mistakes += [rephrased(detail, cls) for detail in error.errors(include_url=False)]
+        mistakes += cross_checks(given)
+        if mistakes or settings is None:
+            raise SettingsError(mistakes)
+        return settings
+
+    def with_role(self, *roles: Role) -> tuple[Server, ...]:
+        return tuple(server for server in self.servers.values() if server.role in roles)
+
+    @property
+    def primary(self) -> Server:
+        return self.with_role(Role.PRIMARY)[0]
+
+    @property
+    def target(self) -> Server:
+        """DB_A."""
+        return self.with_role(Role.TARGET)[0]
+
+    @property
+    def replicas(self) -> tuple[Server, ...]:
+        return self.with_role(Role.REPLICA)
+
+    @property
+    def reads_from(self) -> Server:
+        """DB_B."""
+        return self.servers[self.reads_from_name]
+
+    @property
+    def online(self) -> tuple[Server, ...]:
+        return self.with_role(Role.ONLINE)
+
+    @property
+    def drained(self) -> tuple[Server, ...]:
+        return self.with_role(Role.DRAINED)
+
+    @property
+    def workers(self) -> tuple[Server, ...]:
+        return self.with_role(Role.WORKER)
+
+    @property
+    def hosts_servers(self) -> tuple[Server, ...]:
+        """The servers whose hosts file is managed."""
+        return self.with_role(Role.ONLINE, Role.DRAINED, Role.WORKER)
+
+    def names_of(self, server: Server) -> tuple[str, ...]:
+        """The database names that lead to `server` before the upgrade."""
+        return tuple(name for name, owner in self.names.items() if owner == server.name)
+
+    @property
+    def names_before(self) -> dict[str, str]:
+        """Database name -> address, as it is before the upgrade."""
+        return {name: self.servers[owner].address for name, owner in self.names.items()}
+
+    def names_to(self, server: Server) -> dict[str, str]:
+        """Database name -> address, with every name leading to `server`."""
+        return dict.fromkeys(self.names, server.address)

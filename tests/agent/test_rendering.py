@@ -1,0 +1,85 @@
+"""Rule files, settings and secrets as the agent writes them. Pure."""
+
+from __future__ import annotations
+
+import base64
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent import client_rules, configuration, credentials, pg_upgrade
+from agent.cluster import from_desired
+
+HBA = "# comment\nlocal all postgres peer\nhost all all 10.0.0.0/8 scram-sha-256\n"
+DEBIAN = {"version": 15, "layout": "debian", "cluster": "main", "port": 5432, "superuser": "postgres"}
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])), st.booleans())
+def test_taking_the_rules_away_gives_back_the_very_bytes(rest: str, sealed: bool) -> None:
+    """A pg_hba.conf that came back different locks somebody out after the night."""
+    if rest.startswith(client_rules.BEGIN):
+        return
+    with_rules = client_rules.with_rules(rest, "postgres", ["10.0.0.4"], sealed)
+    assert client_rules.without_rules(with_rules) == rest
+    assert client_rules.with_rules(with_rules, "postgres", ["10.0.0.4"], sealed) == with_rules
+
+
+def test_sealed_rules_stand_first_and_refuse_everybody_but_the_reader() -> None:
+    """The first line that matches decides: a reject below the fleet's own rules would refuse nobody."""
+    lines = client_rules.with_rules(HBA, "postgres", ["10.0.0.4"], sealed=True).splitlines()
+    rules = [line for line in lines if not line.startswith("#")]
+    assert rules[:6] == [
+        'local all "postgres" peer map=pgleap',
+        "host replication pgleap 10.0.0.4/32 scram-sha-256",
+        "host postgres pgleap 10.0.0.4/32 scram-sha-256",
+        "host all pgleap all reject",
+        "local all all reject",
+        "host all all all reject",
+    ]
+    assert rules[6:] == HBA.splitlines()[1:]
+
+
+def test_a_password_is_kept_as_postgresql_would() -> None:
+    """A verifier that PostgreSQL computes otherwise would shut DB_A out."""
+    # From RFC 7677's example, whose salt, iterations and password are given there.
+    verifier = credentials.scram_verifier("pencil", base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ=="), 4096)
+    assert verifier == (
+        "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+    )
+    assert credentials.verifies(verifier, "pencil")
+    assert not credentials.verifies(verifier, "pen")
+    assert not credentials.verifies("md5abc", "pencil")
+
+
+def test_settings_are_sorted_by_where_they_came_from_and_ours_stay_behind() -> None:
+    """archive_mode carried over would have DB_A write into production's archive."""
+    rows = [
+        {"name": "work_mem", "setting": "8MB", "by_alter_system": False},
+        {"name": "max_connections", "setting": "200", "by_alter_system": True},
+        {"name": "archive_mode", "setting": "on", "by_alter_system": False},
+        {"name": "synchronous_standby_names", "setting": "*", "by_alter_system": True},
+        {"name": "default_transaction_read_only", "setting": "on", "by_alter_system": True},
+        {"name": "data_directory", "setting": "/x", "by_alter_system": False},
+    ]
+    carried = configuration.carry(rows, HBA, "")
+    assert (carried.by_file, carried.by_alter_system) == ({"work_mem": "8MB"}, {"max_connections": "200"})
+    known, dropped = configuration.split_known(carried, {"max_connections"})
+    assert (known.by_alter_system, dropped) == ({}, {"max_connections": "200"})
+
+
+def test_setting_values_are_quoted() -> None:
+    """A quote in a value would end it there, and the server would not start in the window."""
+    assert configuration.render("heading", {"a": "it's", "b": "back\\slash"}) == (
+        "# heading\na = 'it''s'\nb = 'back\\\\slash'\n"
+    )
+
+
+def test_pg_upgrade_is_told_where_debian_keeps_its_configuration() -> None:
+    """Without it pg_upgrade starts the old cluster with no settings, or with the sealed rules, and fails in the window."""
+    old, new = from_desired(DEBIAN), from_desired({**DEBIAN, "version": 17})
+    argv = pg_upgrade.command(old, new, "link", 2, check=True)
+    assert "--link" in argv
+    assert "--jobs=2" in argv
+    assert argv[-1] == "--check"
+    assert any("config_file=/etc/postgresql/15/main/postgresql.conf" in part for part in argv)
+    assert all("hba_file=" in part for part in argv if part.startswith(("--old-options", "--new-options")))
