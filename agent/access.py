@@ -17,8 +17,17 @@ MANAGERS = ("patroni", "repmgrd", "pg_auto_failover", "pgautofailover")
 def access(desired: Mapping[str, Any], server: Server) -> Facts:
     """Let root reach the superuser over the socket, and `readers` (addresses) the role pgleap. A seal that is there stays."""
     refuse_managers(server)
-    cluster = from_desired(desired["postgres"])
-    postgres = Postgres(server, cluster, desired["address"])
+    postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
+    changed = have_way_in(postgres, desired["readers"], os_users=["root"])
+    return {
+        "changed": changed,
+        "because": "pgleap's own rules were put first" if changed else "its rules stand there already",
+    }
+
+
+def have_way_in(postgres: Postgres, readers: Sequence[str], os_users: Sequence[str]) -> List[str]:
+    """Have pgleap's rules in force on a running cluster, sealed or not as they were. What was changed. Raises Refusal."""
+    server, cluster = postgres.server, postgres.cluster
     if not postgres.is_running():
         raise Refusal(
             f"PostgreSQL {cluster.version} running in {cluster.data}",
@@ -26,19 +35,11 @@ def access(desired: Mapping[str, Any], server: Server) -> Facts:
             f"start it, or mend pgleap:postgres (unit {cluster.unit})",
         )
     sealed = client_rules.is_sealed(server.path(cluster.hba_file).read_text())
-    changed = write_rules(server, cluster, desired["readers"], sealed, os_users=["root"])
-    postgres.reload()  # always: a run before this one may have died between writing the rules and having them read
-    said = postgres.answers()
-    if said is not None:
-        raise Refusal(
-            f"root to reach {cluster.superuser} over the socket",
-            said,
-            f"see that {cluster.hba_file} is the file in use",
-        )
-    return {
-        "changed": changed,
-        "because": "pgleap's own rules were put first" if changed else "its rules stand there already",
-    }
+    changed = write_rules(server, cluster, readers, sealed, os_users)
+    # A run before this one may have died between writing the rules and having them read.
+    if changed or postgres.answers() is not None:
+        postgres.reload()
+    return changed
 
 
 def write_rules(

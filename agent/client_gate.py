@@ -30,6 +30,7 @@ def client_gate(desired: Mapping[str, Any], server: Server) -> Facts:
         return _open_target(postgres, other) if gate is Gate.OPEN else _seal_target(postgres, other)
     own = journal.must_read(server)
     access.refuse_managers(server)
+    access.have_way_in(postgres, [other.address], OLD_PRIMARY_OS_USERS)
     _refuse_a_replica(postgres)
     if gate is Gate.OPEN:
         return _open_old_primary(desired, postgres, own)

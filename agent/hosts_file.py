@@ -55,27 +55,26 @@ def _managed(names: Dict[str, str], reload: Optional[str], server: Server) -> Fa
     wanted = with_managed(before, names)
     changed: List[str] = []
     if wanted != now:
-        drafts = ([] if record is None else record.drafts) + [names]
-        _write_record(Record(before, drafts, reload is not None), server)
+        drafts = [] if record is None else [draft for draft in record.drafts if draft != names]
+        _write_record(Record(before, [*drafts, names], reload is not None), server)
         _replace(wanted, server)
-        changed = [f"{HOSTS}: {name} leads to {address}" for name, address in sorted(names.items())]
-    if changed or not _resolve(names, server, exactly=True, patience=0):
         _flush_caches(server)
-    if not _resolve(names, server, exactly=True, patience=RESOLVING_SECONDS):
-        found = _found(names, server)
-        if changed:
-            _replace(now, server)
-            _clear_record(server) if record is None else _write_record(record, server)
-            _flush_caches(server)
+        changed = [f"{HOSTS}: {name} leads to {address}" for name, address in sorted(names.items())]
+    try:
+        _see_that_they_resolve(names, server)
+    except Refusal as refused:
+        if not changed:
+            raise
+        _replace(now, server)
+        _write_record(record, server) if record is not None else _clear_record(server)
+        _flush_caches(server)
         raise Refusal(
-            f"names to resolve as {HOSTS} says: {_listed(names)}",
-            f"{found}" + ("; the file was put back as it was found" if changed else ""),
-            "look at the hosts line of /etc/nsswitch.conf (`files` must come first) and at name service caches",
-        )
+            refused.expected, f"{refused.found}; {HOSTS} was put back as it was found", refused.do
+        ) from refused
     owed = reload is not None and (bool(changed) or (record is not None and record.reload_owed))
     if owed:
         changed += _reload(str(reload), server)
-    if changed or (record is not None and len(record.drafts) > 1):
+    if changed or edited or (record is not None and len(record.drafts) > 1):
         _write_record(Record(before, [names], reload_owed=False), server)
     facts: Facts = {
         "changed": changed,
@@ -116,6 +115,19 @@ def _as_they_were(names: Dict[str, str], reload: Optional[str], server: Server) 
     return _with_edits(facts, edited)
 
 
+def _see_that_they_resolve(names: Mapping[str, str], server: Server) -> None:
+    """Raises Refusal unless every managed name resolves to its address, and to no other."""
+    if _resolve(names, server, exactly=True, patience=0):
+        return
+    _flush_caches(server)
+    if not _resolve(names, server, exactly=True, patience=RESOLVING_SECONDS):
+        raise Refusal(
+            f"names to resolve as {HOSTS} has them: {_listed(names)}",
+            _found(names, server),
+            "look at the hosts line of /etc/nsswitch.conf (`files` must come first) and at name service caches",
+        )
+
+
 def _without_us(now: bytes, record: Optional[Record]) -> Tuple[bytes, bool]:
     """The file as it would be without pgleap, and whether others edited it while its names were managed."""
     if record is None or now == record.before:
@@ -128,9 +140,9 @@ def _without_us(now: bytes, record: Optional[Record]) -> Tuple[bytes, bool]:
 
 def _with_edits(facts: Facts, edited: bool) -> Facts:
     if edited:
-        facts["note"] = (
-            f"others edited {HOSTS} while its names were managed; their edits were kept, all but the managed names"
-        )
+        facts["notes"] = [
+            f"others edited {HOSTS} while its names were managed; all they did but to those names was kept"
+        ]
     return facts
 
 
@@ -196,7 +208,10 @@ def _flush_caches(server: Server) -> None:
     states = server.run("systemctl", "is-active", *CACHES, check=False).stdout.splitlines()
     for unit, state in zip(CACHES, states):
         if state == "active" and (unit != "sssd.service" or _asks_sssd_for_hosts(server)):
-            server.run(*CACHES[unit], check=False)
+            try:
+                server.run(*CACHES[unit], check=False)
+            except Refusal as refused:
+                progress(f"could not empty the cache of {unit}: {refused.found}")
 
 
 def _asks_sssd_for_hosts(server: Server) -> bool:

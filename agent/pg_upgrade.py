@@ -73,12 +73,20 @@ def refusal(server: Server, new: Cluster, said: str) -> Refusal:
 
 
 def reports_of(folder: Path) -> Dict[str, List[str]]:
-    """The lists pg_upgrade left (file name -> up to 20 lines each), newest run only."""
+    """What pg_upgrade left, newest run only: its lists (file name -> up to 20 lines), and its logs' errors."""
     runs = sorted(folder.glob("*/")) if folder.exists() else []
     found = {}
     for file in sorted(runs[-1].glob("*.txt")) if runs else []:
         lines = [line.strip() for line in file.read_text(errors="replace").splitlines() if line.strip()]
         found[file.name] = lines[:20]
+    for file in sorted(runs[-1].glob("log/*.log")) if runs else []:
+        lines = [
+            line.strip()
+            for line in file.read_text(errors="replace").splitlines()
+            if "FATAL:" in line or "ERROR:" in line
+        ]
+        if lines:
+            found[file.name] = lines[-5:]
     return found
 
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from agent.report import Refusal
 
@@ -71,7 +71,7 @@ class Server:
                 env=names,
                 user=user,
                 group=user,
-                extra_groups=None if user is None else [],
+                extra_groups=self._groups(user),
             )
         except FileNotFoundError as missing:
             raise Refusal(
@@ -115,7 +115,7 @@ class Server:
             env=names,
             user=user,
             group=user,
-            extra_groups=[],
+            extra_groups=self._groups(user),
             start_new_session=True,
             bufsize=0,
         )
@@ -171,6 +171,10 @@ class Server:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+    def _groups(self, user: Optional[str]) -> Optional[List[int]]:
+        """All groups of a user, as a login has them: postgres reads its TLS key by one on Debian."""
+        return None if user is None else os.getgrouplist(user, self.owner(user)[1])
 
     def owner(self, user: str) -> Tuple[int, int]:
         """The uid and gid of a user of the operating system. Raises Refusal if there is none."""
