@@ -1,0 +1,1 @@
+"""The lab: everything that rehearses an upgrade. The product never imports it."""

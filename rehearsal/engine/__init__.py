@@ -1,0 +1,1 @@
+"""Gets the Pulumi engine, and drives its command line as an operator would."""

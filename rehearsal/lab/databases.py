@@ -1,0 +1,144 @@
+"""PostgreSQL on the lab's servers: db1 a primary, db2 and db3 its streaming replicas, as a fleet in use has them.
+
+Debian's layout, settings in all three places that they can be in, checksums, a slot for each replica.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from rehearsal.data.fill import TABLESPACE
+from rehearsal.lab.fleet import FLEET, NETWORK, OLD_VERSION
+from rehearsal.lab.hosts import Host
+from rehearsal.lab.lab import Lab
+from rehearsal.lab.place import LabError, Place
+
+SUPERUSER = "postgres"
+PORT = 5432
+CLUSTER = "main"
+REPLICATION_ROLE = "replicator"
+UNIT = f"postgresql@{OLD_VERSION}-{CLUSTER}"
+DATA = f"/var/lib/postgresql/{OLD_VERSION}/{CLUSTER}"
+CONFIGURATION = f"/etc/postgresql/{OLD_VERSION}/{CLUSTER}"
+
+PRIMARY = next(server for server in FLEET if server.role == "primary")
+REPLICAS = tuple(server for server in FLEET if server.role == "replica")
+
+_STREAMING_SECONDS = 60.0
+
+# Appended to Debian's file, as a hand would. What the way back needs can only be changed by a restart, so it is there
+# from the start. PostgreSQL 17 refuses to start when it finds old_snapshot_threshold.
+_POSTGRESQL_CONF = """
+# The lab's own settings.
+listen_addresses = '*'
+max_connections = 200
+shared_buffers = 128MB
+wal_level = logical
+max_wal_senders = 20
+max_replication_slots = 20
+max_logical_replication_workers = 12
+max_worker_processes = 24
+hot_standby_feedback = on
+old_snapshot_threshold = 6h
+log_checkpoints = on
+"""
+# Debian's postgresql.conf includes whatever is in conf.d.
+_STATEMENTS_CONF = """shared_preload_libraries = 'pg_stat_statements'
+pg_stat_statements.max = 2000
+"""
+# trace_recovery_messages, too, is gone in 17.
+_BY_ALTER_SYSTEM = {
+    "work_mem": "8MB",
+    "random_page_cost": "1.1",
+    "log_min_duration_statement": "2s",
+    "trace_recovery_messages": "log",
+}
+_PG_HBA_CONF = f"""# TYPE  DATABASE        USER            ADDRESS                 METHOD
+local   all             {SUPERUSER}                                peer
+local   all             all                                     peer
+host    all             all             127.0.0.1/32            scram-sha-256
+# The servers of the application.
+host    all             all             {NETWORK}            scram-sha-256
+host    replication     {REPLICATION_ROLE}      {NETWORK}            scram-sha-256
+"""
+
+
+def make_primary(lab: Lab) -> None:
+    """db1 gets an empty primary that takes clients of the lab's network, and the folder that `fill` wants.
+
+    Raises LabError, for instance when db1 has a cluster already.
+    """
+    host = lab.host(PRIMARY.name)
+    locale = ("--locale", "en_US.UTF-8", "--encoding", "UTF8")
+    host.run(["pg_createcluster", *locale, str(OLD_VERSION), CLUSTER, "--", "--data-checksums"])
+    _configure(host)
+    host.run(["install", "-d", "-m", "0700", "-o", SUPERUSER, "-g", SUPERUSER, TABLESPACE])
+    host.run(["systemctl", "start", UNIT])
+    settings = "".join(f"ALTER SYSTEM SET {name} = '{value}';\n" for name, value in _BY_ALTER_SYSTEM.items())
+    password = _replication_password(lab.place)
+    psql(
+        host,
+        "postgres",
+        f"{settings}SELECT pg_reload_conf();\nCREATE EXTENSION pg_stat_statements;\n"
+        f"CREATE ROLE {REPLICATION_ROLE} LOGIN REPLICATION PASSWORD '{password}';\n",
+    )
+
+
+def make_replicas(lab: Lab) -> None:
+    """db2 and db3 get a base backup of db1, all at once, and stream from it, each through a slot with its name.
+
+    Raises LabError when they do not stream within 60 seconds of their start, or have a cluster already.
+    """
+    with ThreadPoolExecutor(len(REPLICAS)) as pool:
+        list(pool.map(lambda server: _make_replica(lab, lab.host(server.name)), REPLICAS))
+    names = ", ".join(f"'{server.name}'" for server in REPLICAS)
+    streaming = f"SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name IN ({names})"
+    deadline = time.monotonic() + _STREAMING_SECONDS
+    while (found := int(psql(lab.host(PRIMARY.name), "postgres", streaming))) < len(REPLICAS):
+        if time.monotonic() > deadline:
+            raise LabError(
+                f"Expected {len(REPLICAS)} replicas to stream within {_STREAMING_SECONDS:.0f} s, found {found}: "
+                f"see `journalctl -u {UNIT}` and /var/log/postgresql on {names}."
+            )
+        time.sleep(0.1)
+
+
+def psql(host: Host, database: str, text: str) -> str:
+    """What psql prints for `text`, run on the host as the superuser: unaligned, tuples only, stopping at an error."""
+    argv = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database]
+    return host.run(argv, user=SUPERUSER, stdin=text)
+
+
+def pgbench(host: Host, arguments: Sequence[str]) -> str:
+    """What pgbench, run on the host as the superuser, prints."""
+    return host.run(["pgbench", *arguments], user=SUPERUSER)
+
+
+def _make_replica(lab: Lab, host: Host) -> None:
+    passwords = f"*:{PORT}:*:{REPLICATION_ROLE}:{_replication_password(lab.place)}\n"
+    host.write("/var/lib/postgresql/.pgpass", passwords, mode=0o600, owner=SUPERUSER)
+    upstream = f"host={PRIMARY.address} port={PORT} user={REPLICATION_ROLE} application_name={host.name}"
+    backup = ["-d", upstream, "-D", DATA, "-X", "stream", "-C", "-S", host.name, "-R", "-c", "fast"]
+    host.run([f"/usr/lib/postgresql/{OLD_VERSION}/bin/pg_basebackup", *backup], user=SUPERUSER)
+    # Debian's configuration is in no base backup.
+    primary = lab.host(PRIMARY.name)
+    for path in primary.run(["find", CONFIGURATION, "-type", "f"]).split():
+        host.write(path, primary.run(["cat", path]), mode=0o640)
+    host.run(["chown", "-R", f"{SUPERUSER}:{SUPERUSER}", "/etc/postgresql"])
+    host.run(["systemctl", "start", UNIT])
+
+
+def _configure(host: Host) -> None:
+    host.run(["tee", "--append", f"{CONFIGURATION}/postgresql.conf"], stdin=_POSTGRESQL_CONF)
+    host.write(f"{CONFIGURATION}/conf.d/statements.conf", _STATEMENTS_CONF, owner=SUPERUSER)
+    host.write(f"{CONFIGURATION}/pg_hba.conf", _PG_HBA_CONF, mode=0o640, owner=SUPERUSER)
+
+
+def _replication_password(place: Place) -> str:
+    """Made up once a lab; kept for the replicas that are made later."""
+    kept = place.root / "replication-password"
+    if not kept.exists():
+        kept.touch(0o600)
+        kept.write_text(secrets.token_hex(16))
+    return kept.read_text()

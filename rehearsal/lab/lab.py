@@ -1,0 +1,55 @@
+"""A lab as a whole: its place, its servers' hosts, booting the fleet."""
+
+from collections.abc import Sequence
+
+from rehearsal.lab import hosts, image, keys, network, packages
+from rehearsal.lab.fleet import FLEET, USER, Server
+from rehearsal.lab.hosts import Host
+from rehearsal.lab.place import LabError, Place, Report
+
+
+class Lab:
+    """A fleet that is up, or is about to be. `hosts` are its servers by name."""
+
+    def __init__(self, place: Place, hosts_by_name: dict[str, Host]) -> None:
+        self.place = place
+        self.hosts = hosts_by_name
+
+    def host(self, name: str) -> Host:
+        """The server of that name. Raises KeyError."""
+        return self.hosts[name]
+
+
+def up(place: Place, report: Report, made_by: str = "hand", servers: Sequence[Server] = FLEET) -> Lab:
+    """Boot the fleet: packages and image if they are not there, network, keys, agent, hosts.
+
+    `made_by` says in a word who wants it. Raises LabError when a lab is up already, this checkout's or another's, or
+    when something does not come up; what has come up by then stays, to be looked at, until it is taken down.
+    """
+    packages.install(report)
+    root = image.ensure(report)
+    network.claim(place)
+    place.root.mkdir(parents=True, exist_ok=True)
+    try:
+        with place.made_by.open("x") as claimed:
+            claimed.write(f"{made_by}\n")
+    except FileExistsError:
+        raise LabError(
+            f"Expected no lab in {place.root}, found one that is up or was left: run `make lab-down` first."
+        ) from None
+    place.image.symlink_to(root)
+    keys.generate(place, servers)
+    keys.start_agent(place)
+    report("Network and keys are there")
+    network.up(servers)
+    lab = Lab(place, {server.name: Host(place, server) for server in servers})
+    hosts.boot(list(lab.hosts.values()))
+    report(f"{len(lab.hosts)} servers let {USER} in")
+    return lab
+
+
+def opened(place: Place, servers: Sequence[Server] = FLEET) -> Lab:
+    """The lab that is up in `place`. Raises LabError when there is none."""
+    if not place.made_by.exists():
+        raise LabError(f"Expected a lab that is up in {place.root}, found none: run `make lab` first.")
+    return Lab(place, {server.name: Host(place, server) for server in servers})

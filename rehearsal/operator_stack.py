@@ -1,0 +1,115 @@
+"""The operator's side of the lab: engine, stand-in plugins, and a stack of this repository's own project for the fleet."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rehearsal.engine.engine import ensure
+from rehearsal.engine.project import Pulumi
+from rehearsal.lab import keys, processes
+from rehearsal.lab.fleet import FLEET, NAMES, NEW_VERSION, OLD_VERSION, READS_FROM, USER
+from rehearsal.lab.place import REPOSITORY, LabError, Place, Report
+
+STACK = "lab"
+PLUGINS = "plugins"
+_PLUGINS_SECONDS = 30.0
+
+
+def config(place: Place) -> dict[str, Any]:
+    """The stack's config for the lab's fleet, but for phase, round and the secret password."""
+    servers = {}
+    for server in FLEET:
+        entry: dict[str, Any] = {
+            "role": server.role,
+            "address": server.address,
+            "hostKey": keys.host_key(place, server),
+        }
+        if server.tasks:
+            entry["tasks"] = list(server.tasks)
+        if server.keep_until:
+            entry["keepUntil"] = server.keep_until
+        if server.reload:
+            entry["reload"] = server.reload
+        servers[server.name] = entry
+    return {
+        "pgleap:versions": {"old": OLD_VERSION, "new": NEW_VERSION},
+        "pgleap:servers": servers,
+        "pgleap:names": dict(NAMES),
+        "pgleap:readsFrom": READS_FROM,
+        "pgleap:ssh": {"user": USER},
+    }
+
+
+def make(place: Place, report: Report) -> Pulumi:
+    """Get the engine, serve the plugins, make the stack with round 1 and phase prepare, and write `.lab/env`."""
+    engine = ensure(report)
+    plugins = _serve_plugins(place, engine)
+    pulumi = _pulumi(place, engine, plugins)
+    stack_file(place).unlink(missing_ok=True)
+    pulumi.init()
+    pulumi.configure({**config(place), "pgleap:phase": "prepare", "pgleap:round": 1})
+    pulumi.config_set("pgleap:password", secrets.token_hex(16), secret=True)
+    path = f"export PATH={shlex.quote(f'{engine}:')}$PATH\n"
+    variables = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in pulumi.own_variables().items())
+    (place.root / "env").write_text(path + variables)
+    report("The stack `lab` is there, in phase prepare, round 1")
+    return pulumi
+
+
+def opened(place: Place) -> Pulumi:
+    """The stack of a lab that is up."""
+    return _pulumi(place, ensure(lambda _: None), _variables(place))
+
+
+def stack_file(place: Place) -> Path:
+    """Where the plain command line looks for the stack's config: beside Pulumi.yaml. The lab removes it again."""
+    return place.root.parent / f"Pulumi.{STACK}.yaml"
+
+
+def _pulumi(place: Place, engine: Path, plugins: Mapping[str, str]) -> Pulumi:
+    return Pulumi(
+        engine=engine,
+        project=REPOSITORY,
+        home=place.root / "pulumi" / "home",
+        backend=place.root / "pulumi" / "state",
+        stack=STACK,
+        passphrase="lab",  # noqa: S106 - the lab's state is thrown away with the lab
+        environment={**plugins, "SSH_AUTH_SOCK": str(keys.agent_socket(place))},
+    )
+
+
+def _serve_plugins(place: Place, engine: Path) -> dict[str, str]:
+    file = _variables_file(place)
+    file.unlink(missing_ok=True)
+    home = place.root / "pulumi" / "home"
+    home.mkdir(parents=True, exist_ok=True)
+    process = processes.start(
+        place,
+        PLUGINS,
+        [sys.executable, "-m", "rehearsal.plugins.serve", "--env-file", file, "--engine", engine],
+        {"PYTHONPATH": str(REPOSITORY), "PULUMI_HOME": str(home), "SSH_AUTH_SOCK": str(keys.agent_socket(place))},
+    )
+    deadline = time.monotonic() + _PLUGINS_SECONDS
+    while not file.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise LabError(
+                f"Expected the plugins to serve within {_PLUGINS_SECONDS:.0f} s: see {place.logs / PLUGINS}.log."
+            )
+        time.sleep(0.05)
+    return _variables(place)
+
+
+def _variables_file(place: Place) -> Path:
+    return place.root / "plugins.env"
+
+
+def _variables(place: Place) -> dict[str, str]:
+    lines = _variables_file(place).read_text().splitlines()
+    pairs = (line.removeprefix("export ").split("=", 1) for line in lines)
+    return {name: shlex.split(value)[0] for name, value in pairs}

@@ -1,0 +1,121 @@
+"""Stands in for the Python language host: runs the project's own program, in a fresh process each time."""
+# ruff: noqa: N802, ARG002 -- the protocol names the methods, and passes arguments that not every one needs
+
+import asyncio
+import itertools
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import grpc.aio
+from google.protobuf import empty_pb2, json_format
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
+
+from .engines import Engines, Log
+from .program import SHOWN
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+_PROGRAM = Path(__file__).with_name("program.py")
+_LONGEST_LINE = 1 << 20
+
+
+class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
+    """The language host's protocol, as far as preview, up, destroy and refresh need it."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+        self._streams: Iterator[int] = itertools.count(1)
+
+    async def Handshake(
+        self, request: language_pb2.LanguageHandshakeRequest, context: Context
+    ) -> language_pb2.LanguageHandshakeResponse:
+        self._engines.attached(context.peer(), request.engine_address)
+        return language_pb2.LanguageHandshakeResponse()
+
+    async def About(self, request: language_pb2.AboutRequest, context: Context) -> language_pb2.AboutResponse:
+        return language_pb2.AboutResponse(executable=sys.executable, version=".".join(map(str, sys.version_info[:3])))
+
+    async def GetPluginInfo(self, request: empty_pb2.Empty, context: Context) -> plugin_pb2.PluginInfo:
+        return plugin_pb2.PluginInfo()
+
+    async def GetRequiredPlugins(
+        self, request: language_pb2.GetRequiredPluginsRequest, context: Context
+    ) -> language_pb2.GetRequiredPluginsResponse:
+        return language_pb2.GetRequiredPluginsResponse()
+
+    async def GetRequiredPackages(
+        self, request: language_pb2.GetRequiredPackagesRequest, context: Context
+    ) -> language_pb2.GetRequiredPackagesResponse:
+        """None: the engine would try to download them, and those that the program uses are attached."""
+        return language_pb2.GetRequiredPackagesResponse()
+
+    async def GetProgramDependencies(
+        self, request: language_pb2.GetProgramDependenciesRequest, context: Context
+    ) -> language_pb2.GetProgramDependenciesResponse:
+        return language_pb2.GetProgramDependenciesResponse()
+
+    async def RuntimeOptionsPrompts(
+        self, request: language_pb2.RuntimeOptionsRequest, context: Context
+    ) -> language_pb2.RuntimeOptionsResponse:
+        return language_pb2.RuntimeOptionsResponse()
+
+    async def InstallDependencies(
+        self, request: language_pb2.InstallDependenciesRequest, context: Context
+    ) -> AsyncIterator[language_pb2.InstallDependenciesResponse]:
+        """Nothing to install: programs run in the environment that this process runs in."""
+        nothing: tuple[language_pb2.InstallDependenciesResponse, ...] = ()
+        for response in nothing:
+            yield response
+
+    async def Run(self, request: language_pb2.RunRequest, context: Context) -> language_pb2.RunResponse:
+        peer = context.peer()
+        self._engines.runs_in(peer, Path(request.pwd))
+        child = await asyncio.create_subprocess_exec(
+            *(_python(request), "-u", "-P", str(_PROGRAM), self._engines.address(peer)),
+            cwd=request.pwd,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE,
+        )
+        assert child.stdin is not None
+        assert child.stdout is not None
+        assert child.stderr is not None
+        try:
+            child.stdin.write(request.SerializeToString())
+            child.stdin.write_eof()
+            log = self._engines.log(peer)
+            await asyncio.gather(
+                _forward(child.stdout, log, next(self._streams)), _forward(child.stderr, log, next(self._streams))
+            )
+            status = await child.wait()
+        except asyncio.CancelledError:
+            with suppress(ProcessLookupError):
+                child.kill()
+            raise
+        if status == SHOWN:
+            return language_pb2.RunResponse(bail=True)
+        if status != 0:
+            return language_pb2.RunResponse(error=f"Program exited with non-zero exit code: {status}")
+        return language_pb2.RunResponse()
+
+
+def _python(request: language_pb2.RunRequest) -> str:
+    """The interpreter of the project's `virtualenv` option where there is one, else the one that runs this."""
+    named = json_format.MessageToDict(request.info.options).get("virtualenv")
+    if isinstance(named, str):
+        python = Path(request.info.root_directory) / named / "bin" / "python"
+        if python.exists():
+            return str(python)
+    return sys.executable
+
+
+async def _forward(stream: asyncio.StreamReader, log: Log | None, identity: int) -> None:
+    """Sends what the program prints to the engine, line by line, as the engine does itself with a plugin's output."""
+    async for line in stream:
+        text = line.decode(errors="replace")
+        if log is not None and text.strip():
+            await log.write(text, stream=identity)

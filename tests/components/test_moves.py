@@ -1,0 +1,268 @@
+"""Every move under the real engine, over a simulated fleet: the order of steps, and what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from agent.journal import Authority, must_read
+from tests.components.conftest import Stack
+from tests.unit.example_config import config
+
+pytestmark = pytest.mark.engine
+
+FORWARD = ("prepare", "readonly", "upgrade", "cutover")
+
+
+def test_the_way_forward_and_nothing_to_do_twice(stack: Stack) -> None:
+    """A step that reports a change at every `up` hides the change that matters."""
+    for phase in FORWARD:
+        assert stack.up(phase).exit == 0, phase
+        preview = stack.unchanged()
+        assert preview.exit == 0, preview.said
+        assert stack.up(phase).exit == 0
+        assert stack.fleet.events == []
+    assert must_read(stack.fleet.target.machine).authority is Authority.HOLDS
+    assert must_read(stack.fleet.primary.machine).authority is Authority.RELEASED
+    assert set(stack.fleet.named("web1").names.values()) == {stack.fleet.settings.target.address}
+    assert stack.pulumi.outputs()["finished"] == {"phase": "cutover", "round": 1}
+
+
+def test_the_order_of_steps(stack: Stack) -> None:
+    """An order that is only wished for shows under the engine, which runs side by side what it may."""
+    stack.up("prepare").checked()
+    steps = stack.fleet.steps()
+    assert steps[0] == ("db1", "install")
+    assert steps[1] == ("db1", "announce")
+    assert steps.index(("db1", "client-gate")) < steps.index(("web1", "hosts-file"))
+    assert steps.index(("worker1", "offline-tasks")) < steps.index(("db-a", "announce"))
+    assert steps[-2:] == [("db-a", "finish"), ("db1", "finish")]
+
+    stack.up("readonly").checked()
+    steps = stack.fleet.steps()
+    assert steps[:2] == [("db-a", "announce"), ("db1", "announce")]
+    gate = steps.index(("db1", "client-gate"))
+    assert all(
+        steps.index(step) < gate
+        for step in (
+            ("db1", "ready"),
+            ("db-a", "ready"),
+            ("worker1", "offline-tasks"),
+            ("web1", "hosts-file"),
+            ("db3", "sessions"),
+        )
+    )
+    assert ("worker2", "offline-tasks") not in steps, "worker2 is kept until upgrade"
+    assert ("web3", "hosts-file") not in steps, "drained servers keep their hosts files"
+
+    stack.up("upgrade").checked()
+    steps = stack.fleet.steps()
+    assert steps.index(("worker2", "offline-tasks")) < steps.index(("db-a", "upgrade-target"))
+
+    stack.up("cutover").checked()
+    steps = stack.fleet.steps()
+    order = [
+        ("db1", "client-gate"),
+        ("db-a", "client-gate"),
+        ("web1", "hosts-file"),
+        ("db2", "sessions"),
+        ("web3", "hosts-file"),
+    ]
+    assert [steps.index(step) for step in order] == sorted(steps.index(step) for step in order)
+    assert steps.index(("web3", "hosts-file")) < steps.index(("worker1", "offline-tasks"))
+
+
+@pytest.mark.parametrize("furthest", ["readonly", "upgrade"])
+def test_back_to_prepare_and_forward_again(stack: Stack, furthest: str) -> None:
+    """A way back that leaves something behind blocks the next attempt."""
+    for phase in FORWARD[: FORWARD.index(furthest) + 1]:
+        stack.up(phase).checked()
+    refused = stack.up("prepare")
+    assert refused.exit != 0
+    assert "pulumi config set round 2" in refused.said
+    assert stack.fleet.events == []
+
+    stack.up("prepare", 2).checked()
+    steps = stack.fleet.steps()
+    assert steps.index(("db1", "client-gate")) < steps.index(("web1", "hosts-file")) < steps.index(("db-a", "announce"))
+    assert stack.fleet.primary.open
+    assert stack.unchanged().exit == 0
+    for phase in FORWARD[1:]:
+        stack.up(phase, 2).checked()
+    assert stack.fleet.target.open
+
+
+def test_back_from_prepare_needs_no_reachable_target(stack: Stack) -> None:
+    """Writes come back even if DB_A is what broke."""
+    for phase in ("prepare", "readonly", "upgrade"):
+        stack.up(phase).checked()
+    stack.fleet.unreachable.add("db-a")
+    assert stack.up("prepare", 2).exit != 0
+    assert stack.fleet.primary.open
+    assert set(stack.fleet.named("web1").names.items()) == set(stack.fleet.settings.names_before.items())
+    assert stack.fleet.named("worker1").tasks == {"celery.service": "running"}
+    stack.fleet.unreachable.clear()
+    stack.up("prepare", 2).checked()
+
+
+def test_what_is_no_move_is_refused_in_the_preview(stack: Stack) -> None:
+    """A step that had begun before the refusal would leave the fleet between two phases."""
+    stack.up("prepare").checked()
+    stack.ask("cutover", 1)
+    stack.fleet.events.clear()
+    preview = stack.pulumi.preview()
+    assert preview.exit != 0
+    assert "From prepare there is no move to cutover; from prepare one goes to readonly" in preview.said
+    assert stack.up("cutover", 2).exit != 0
+    assert stack.fleet.events == []
+
+
+def test_a_stale_checkout_is_refused(stack: Stack) -> None:
+    """A colleague's `up` from last week's checkout would undo the night."""
+    stack.up("prepare", 3).checked()
+    stale = stack.up("prepare", 2)
+    assert stale.exit != 0
+    assert "stale checkout" in stale.said
+    assert stack.fleet.events == []
+
+
+def test_servers_refuse_a_stack_that_lost_its_state(stack: Stack) -> None:
+    """A new stack pointed at a fleet in the middle of a move must not begin anew."""
+    for phase in ("prepare", "readonly"):
+        stack.up(phase).checked()
+    stack.pulumi.run("stack", "rm", "--yes", "--force", "--preserve-config", "sim").checked()
+    stack.pulumi.init()
+    refused = stack.up("prepare", 1)
+    assert refused.exit != 0
+    assert "pulumi config set round 2" in refused.said
+    assert not stack.fleet.primary.open
+
+
+def test_a_wrong_config_is_refused_with_all_its_mistakes(stack: Stack) -> None:
+    """Mistakes found one at a time are found at night."""
+    wrong = config()["servers"]
+    wrong["db2"]["role"] = "primary"
+    wrong["web1"]["address"] = "10.0.0"
+    stack.ask("prepareX", 1, servers=wrong)
+    preview = stack.pulumi.preview()
+    assert preview.exit != 0
+    for path in ("pgleap:phase", "pgleap:servers.web1.address", "pgleap:servers"):
+        assert path in preview.said
+    assert stack.pulumi.up().exit != 0
+    assert stack.fleet.events == []
+
+
+@pytest.mark.parametrize("fault", ["after", "dropped"])
+def test_the_gate_closed_and_its_step_failed(stack: Stack, fault: str) -> None:
+    """To the engine nothing changed: without the round going back would do nothing, and writes would stay refused."""
+    stack.up("prepare").checked()
+    stack.fleet.faults[("db1", "client-gate")] = fault
+    assert stack.up("readonly").exit != 0
+    assert not stack.fleet.primary.open
+
+    refused = stack.up("prepare")
+    assert refused.exit != 0
+    assert "pulumi config set phase prepare && pulumi config set round 2 && pulumi up" in refused.said
+    assert not stack.fleet.primary.open
+
+    stack.up("prepare", 2).checked()
+    assert stack.fleet.primary.open
+    stack.up("readonly", 2).checked()
+
+
+def test_a_cutover_that_failed_before_db_a_opened_goes_back_by_upgrade(stack: Stack) -> None:
+    """The authority was released, and nobody took it up: it must come back without two databases open."""
+    for phase in ("prepare", "readonly", "upgrade"):
+        stack.up(phase).checked()
+    stack.fleet.faults[("db-a", "client-gate")] = "before"
+    assert stack.up("cutover").exit != 0
+    assert must_read(stack.fleet.primary.machine).authority is Authority.RELEASED
+
+    refused = stack.up("prepare", 2)
+    assert refused.exit != 0
+    assert not stack.fleet.primary.open
+
+    stack.up("upgrade", 2).checked()
+    assert must_read(stack.fleet.primary.machine).authority is Authority.SEALED
+    stack.up("prepare", 3).checked()
+    assert stack.fleet.primary.open
+
+
+def test_after_cutover_there_is_no_way_back_that_loses_writes(stack: Stack) -> None:
+    """DB_A holds writes that no other database has."""
+    for phase in FORWARD:
+        stack.up(phase).checked()
+    refused = stack.up("upgrade", 2)
+    assert refused.exit != 0
+    assert "has taken writes that no other database has" in refused.said
+    assert stack.fleet.target.open
+    stack.up("cutover", 2).checked()
+
+
+STEPS = [
+    (phase, step)
+    for phase, steps in {
+        "readonly": [
+            ("db-a", "announce"), ("db1", "announce"), ("db1", "ready"), ("worker1", "offline-tasks"), ("web1", "hosts-file"),
+            ("db3", "sessions"), ("db1", "client-gate"), ("db-a", "finish"), ("db1", "finish"),
+        ],
+        "upgrade": [("worker2", "offline-tasks"), ("db-a", "upgrade-target"), ("db1", "finish")],
+        "cutover": [("db1", "client-gate"), ("db-a", "client-gate"), ("web2", "hosts-file"), ("db2", "sessions"), ("web3", "hosts-file")],
+    }.items()
+    for step in steps
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", ["before", "dropped"])
+@pytest.mark.parametrize(
+    ("phase", "step"), STEPS, ids=lambda value: value if isinstance(value, str) else "-".join(value)
+)
+def test_up_again_arrives(stack: Stack, phase: str, step: tuple[str, str], fault: str) -> None:
+    """A failure that `up` cannot go on from leaves writes refused until somebody repairs servers by hand."""
+    for earlier in FORWARD[: FORWARD.index(phase)]:
+        stack.up(earlier).checked()
+    stack.fleet.faults[step] = fault
+    assert stack.up(phase).exit != 0
+    assert stack.fleet.faults == {}, "the fault never came about"
+    again = stack.up(phase)
+    assert again.exit == 0, again.said
+    assert stack.unchanged().exit == 0
+
+
+def test_a_fleet_without_workers_and_drained_servers(stack_of: Callable[[Mapping[str, Any]], Stack]) -> None:
+    """A part without steps that handed on nothing would let what follows run at once."""
+    raw = config()
+    raw["servers"] = {
+        name: server for name, server in raw["servers"].items() if server["role"] not in ("worker", "drained")
+    }
+    stack = stack_of(raw)
+    for phase in FORWARD:
+        stack.up(phase).checked()
+    steps = stack.fleet.steps()
+    assert steps.index(("db-a", "client-gate")) < steps.index(("web1", "hosts-file"))
+
+
+def test_the_outputs_tell_a_reviewer_what_will_happen(stack: Stack) -> None:
+    """The plan in the preview is what the night is agreed on; it must be known there, in order, and name servers."""
+    stack.up("prepare").checked()
+    stack.ask("readonly", 1)
+    said = stack.pulumi.preview().said
+    told = [
+        "web1, web2: every database name leads to db2 (10.77.0.12), which only reads",
+        "db1: sealed (sessions at work get 10 s), its last write recorded as the fence",
+    ]
+    assert [said.index(sentence) for sentence in told] == sorted(said.index(sentence) for sentence in told)
+    assert '"db1.internal.ln": "10.77.0.11" => "10.77.0.12"' in said.replace("~ ", "").replace(
+        "db1.internal.ln: ", '"db1.internal.ln": '
+    )
+
+
+def test_no_secret_is_shown(stack: Stack) -> None:
+    """A password in a diff, a log or the state is a password to change."""
+    up = stack.up("prepare")
+    preview = stack.pulumi.preview()
+    state = stack.pulumi.run("stack", "export")
+    for said in (up.said, preview.said, state.said):
+        assert "correct horse" not in said

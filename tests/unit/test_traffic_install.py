@@ -1,0 +1,76 @@
+"""What is put on the lab's servers for the traffic."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from rehearsal.data.fill import LEDGER_DATABASES, SCHEMA
+from rehearsal.lab.fleet import FLEET, Server, named
+from rehearsal.lab.hosts import Host
+from rehearsal.traffic import client, install
+from rehearsal.traffic.log import read
+
+CLIENTS = [server for server in FLEET if server.role in ("online", "drained", "worker")]
+
+
+class FakeHost:
+    """Keeps what is written to it, and answers `ls` and `cat` as a server with one log does."""
+
+    def __init__(self, server: Server) -> None:
+        self.server, self.name = server, server.name
+        self.files: dict[str, tuple[str, int, str]] = {}
+        self.commands: list[Sequence[str]] = []
+
+    def write(self, path: str, content: str, mode: int = 0o644, owner: str = "root") -> None:
+        self.files[path] = (content, mode, owner)
+
+    def run(self, argv: Sequence[str]) -> str:
+        self.commands.append(argv)
+        line = '{"kind": "read", "client": "connect", "name": "db1", "database": "shop", "start": 1, "end": 2, "ok": true}\n'
+        return {"ls": "connect.jsonl\n", "cat": line}.get(argv[0], "")
+
+
+@pytest.mark.parametrize("server", CLIENTS, ids=lambda server: server.name)
+def test_the_units_that_are_started_are_there(server: Server) -> None:
+    """A unit started under a name that was never installed would leave a server without traffic."""
+    host = FakeHost(server)
+    install.install(cast(Host, host))
+    install.start([cast(Host, host)])
+    there = {path.rpartition("/")[2] for path in host.files}
+    for unit in install.started(server):
+        assert re.sub(r"@.*\.", "@.", unit) in there
+        assert unit in host.commands[-1]
+    assert host.commands.index(["systemctl", "daemon-reload"]) < len(host.commands) - 1
+
+
+def test_libpq_will_read_the_passwords() -> None:
+    """libpq passes over a password file that others can read, with a warning nobody sees: every connection would fail."""
+    host = FakeHost(named("web1"))
+    install.install(cast(Host, host))
+    content, mode, owner = host.files["/etc/pgleap-traffic/pgpass"]
+    unit, _, _ = host.files["/etc/systemd/system/pgleap-traffic@.service"]
+    assert (mode, f"User={owner}" in unit) == (0o600, True)
+    for role in ("app_reader", "app_writer"):
+        (password,) = re.findall(rf"CREATE ROLE {role} LOGIN PASSWORD '([^']+)'", (SCHEMA / "cluster.sql").read_text())
+        assert f"*:*:*:{role}:{password}\n" in content
+
+
+def test_every_kind_of_client_and_every_ledger_is_used() -> None:
+    """A database that nobody writes to has an empty ledger, in which nothing can be missing."""
+    assert {*install.KINDS, "worker"} == set(client.INTERVALS)
+    assert {database for databases in install.TASK_DATABASES.values() for database in databases} == set(
+        LEDGER_DATABASES
+    )
+    assert install.TASK_DATABASES.keys() == {server.name for server in FLEET if server.role == "worker"}
+
+
+def test_logs_come_back_under_their_server(tmp_path: Path) -> None:
+    """Errors are judged by the server that they happened on: web3's must not be taken for web1's."""
+    hosts = [cast(Host, FakeHost(named(name))) for name in ("web1", "web3")]
+    install.collect(hosts, tmp_path)
+    assert [one.server for one in read(tmp_path)] == ["web1", "web3"]
