@@ -1,0 +1,45 @@
+# Everything a person types here. The lab needs root on Linux; all else runs anywhere.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help fmt check test-fast test rehearsal lab lab-down clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): requirements/develop.txt
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "Installing python3-venv"; apt-get update -q; apt-get install -y -q python3-venv; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r requirements/develop.txt
+	@touch $@
+
+fmt: $(INSTALLED)  ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: $(INSTALLED)  ## format, lint, types, shell: nothing is changed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	@command -v shellcheck >/dev/null || { echo "Installing shellcheck"; apt-get update -q; apt-get install -y -q shellcheck; }
+	shellcheck .ci/run
+
+test-fast: $(INSTALLED)  ## unit, component and agent tests: no root, seconds
+	$(BIN)/pytest -m "not lab and not engine" -n 2
+
+test: $(INSTALLED)  ## every test: also the real engine over a simulated fleet, and the lab
+	$(BIN)/pytest -m "not lab" -n 2
+	$(BIN)/pytest -m lab
+
+rehearsal: $(INSTALLED)  ## the whole upgrade on real servers under traffic, judged
+	$(BIN)/python -m rehearsal rehearse
+
+lab: $(INSTALLED)  ## the same fleet with its traffic, left running for you
+	$(BIN)/python -m rehearsal lab
+
+lab-down: $(INSTALLED)  ## remove every trace of the lab, also after a crash
+	$(BIN)/python -m rehearsal lab-down
+
+clean: lab-down  ## the lab, the environment and what was built
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
