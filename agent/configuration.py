@@ -65,7 +65,17 @@ def unknown_settings(server: Server, cluster: Cluster, names: Sequence[str]) -> 
     for name in names:
         if "." in name or name in known:
             continue
-        asked = server.run(cluster.program("postgres"), "-D", cluster.config, "-C", name, user="postgres", check=False)
+        asked = server.run(
+            cluster.program("postgres"),
+            "-D",
+            cluster.config,
+            "-c",
+            "lc_messages=C",
+            "-C",
+            name,
+            user="postgres",
+            check=False,
+        )
         if asked.returncode != 0 and "unrecognized configuration parameter" in asked.stderr:
             gone.add(name)
     return gone

@@ -29,6 +29,7 @@ class Size:
 
 
 ORDINARY = Size()
+"""What a rehearsal uses when nobody asks for more."""
 
 
 def fill(

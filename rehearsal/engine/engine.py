@@ -74,7 +74,7 @@ def usable(binary: Path) -> bool:
             check=False,
             env={**os.environ, "PULUMI_SKIP_UPDATE_CHECK": "true"},
         )
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return False
     found = re.match(r"v?(\d+)\.(\d+)\.(\d+)", answer.stdout.strip())
     return found is not None and tuple(int(part) for part in found.groups()) >= OLDEST_USABLE

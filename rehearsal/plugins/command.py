@@ -113,10 +113,11 @@ class CommandProvider(provider_pb2_grpc.ResourceProviderServicer):
         copies = token == COPY_TO_REMOTE
         name = "" if copies else request.urn.split("::", 3)[3]
         if request.preview:
-            outputs = inputs if copies else {**inputs, "stdout": Unknown(), "stderr": Unknown()}
-            return provider_pb2.CreateResponse(id="" if copies else _identity(name), properties=encode(outputs))
+            made: Values = {"source": Unknown()} if copies else {"stdout": Unknown(), "stderr": Unknown()}
+            return provider_pb2.CreateResponse(id="" if copies else _identity(name), properties=encode(inputs | made))
         if copies:
-            outputs = await self._copy(request.urn, inputs, context)
+            await self._copy(request.urn, inputs, context)
+            outputs = inputs
         else:
             outputs = await self._run(request.urn, inputs.get("create"), inputs, {}, context)
         return provider_pb2.CreateResponse(id=_identity(name), properties=encode(outputs))
@@ -124,9 +125,12 @@ class CommandProvider(provider_pb2_grpc.ResourceProviderServicer):
     async def Update(self, request: provider_pb2.UpdateRequest, context: Context) -> provider_pb2.UpdateResponse:
         token, inputs, state = _token(request.urn), decode(request.news), decode(request.olds)
         if token == COPY_TO_REMOTE:
+            if request.preview:
+                unknown: Values = {"source": Unknown()} if _matters(token, inputs, state) else {}
+                return provider_pb2.UpdateResponse(properties=encode(inputs | unknown))
             # Only content and place count: a connection that changes alone copies nothing.
-            if not request.preview and _content(inputs) != _content(state):
-                inputs = await self._copy(request.urn, inputs, context)
+            if _content(inputs) != _content(state):
+                await self._copy(request.urn, inputs, context)
             return provider_pb2.UpdateResponse(properties=encode(inputs))
         before: Values = {name: state[name] for name in _OUTPUTS if name in state}
         if request.preview:
@@ -183,12 +187,11 @@ class CommandProvider(provider_pb2_grpc.ResourceProviderServicer):
         finally:
             running.discard(task)
 
-    async def _copy(self, urn: str, inputs: Values, context: Context) -> Values:
+    async def _copy(self, urn: str, inputs: Values, context: Context) -> None:
         try:
             await execution.copy(self._transport, self._caller(urn, context), inputs)
         except execution.ExecutionError as error:
             await _refuse(context, str(error))
-        return inputs
 
     def _caller(self, urn: str, context: Context) -> execution.Caller:
         peer = context.peer()

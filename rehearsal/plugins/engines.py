@@ -47,10 +47,11 @@ class Engines:
 
     def attached(self, peer: str, address: str) -> None:
         """The engine that listens at `address` calls from `peer` from now on."""
-        self._addresses[peer] = address
-        self._latest = address
-        if address not in self._logs:
-            self._logs[address] = Log(address)
+        if self._addresses.get(peer) != address:
+            self._addresses[peer] = address
+            # One for each peer, not each address: another engine may listen there by now.
+            self._logs[peer] = Log(address)
+        self._latest = peer
 
     def runs_in(self, peer: str, folder: Path) -> None:
         """The program of the engine that calls from `peer` runs in `folder`."""
@@ -58,11 +59,11 @@ class Engines:
 
     def address(self, peer: str) -> str:
         """Where the engine that calls from `peer` listens; empty if none ever attached."""
-        return self._addresses.get(peer, self._latest)
+        return self._addresses.get(peer) or self._addresses.get(self._latest, "")
 
     def log(self, peer: str) -> Log | None:
         """The log of the engine that calls from `peer`."""
-        return self._logs.get(self.address(peer))
+        return self._logs.get(peer) or self._logs.get(self._latest)
 
     def folder(self, peer: str) -> Path:
         """The folder that relative paths start from for the engine that calls from `peer`."""

@@ -15,9 +15,7 @@ from .values import Asset, Value, Values, plain
 PREVIOUS_STDOUT = "PULUMI_COMMAND_STDOUT"
 PREVIOUS_STDERR = "PULUMI_COMMAND_STDERR"
 
-_REFUSED_VARIABLE = """Unable to set '{}'. This only works if your SSH server is configured to accept
-	these variables via AcceptEnv. Alternatively, if a Bash-like shell runs the command on the remote host, you could
-	prefix the command itself with the variables in the form 'VAR=value command'."""
+_REFUSED_VARIABLE = "Unable to set '{}': the server's sshd does not accept it from a client (AcceptEnv)"
 
 
 class ExecutionError(Exception):
@@ -83,9 +81,14 @@ async def copy(transport: Transport, caller: Caller, inputs: Values) -> None:
     else:
         # By hand, because a path object would lose the slash at the end.
         content = source.path if source.path.startswith("/") else f"{caller.folder}/{source.path}"
+    connection = Connection.read(inputs.get("connection"))
+    if caller.log is not None:
+        origin = "text asset" if isinstance(content, bytes) else f"local file {content}"
+        said = f"Creating file: {connection.host}:{remote_path} from {origin}"
+        await caller.log.write(said, caller.urn, engine_pb2.DEBUG)
     output = Output(caller.log, caller.urn, None)
     try:
-        await transport.copy(Connection.read(inputs.get("connection")), content, remote_path, output)
+        await transport.copy(connection, content, remote_path, output)
     except TransportError as error:
         await output.close()
         raise ExecutionError(str(error)) from error
@@ -101,8 +104,12 @@ async def _finish(output: Output, command: str, failed: str) -> Values:
     except LineTooLongError as error:
         raise ExecutionError(str(error)) from error
     if failed:
-        raise ExecutionError(f"{failed}: running {_quoted(command)}:\n{both}")
-    return {"stdout": stdout, "stderr": stderr}
+        raise ExecutionError(f"{failed}: running {_quoted(command)}:\n{both.decode(errors='replace')}")
+    try:
+        return {"stdout": stdout.decode().removesuffix("\n"), "stderr": stderr.decode().removesuffix("\n")}
+    except UnicodeDecodeError as error:
+        # It ran all the same; so it is with the real plugin.
+        raise ExecutionError("grpc: error while marshaling: string field contains invalid UTF-8") from error
 
 
 async def _warn(caller: Caller, variable: str, severity: engine_pb2.LogSeverity.ValueType) -> None:

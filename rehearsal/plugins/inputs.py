@@ -118,10 +118,34 @@ def check(token: str, given: Values) -> tuple[Values, list[Failure]]:
     """
     resource = RESOURCES[token]
     failures = _mistakes(given, resource)
-    inputs = _mark(given if failures else _fill(given, resource), resource)
+    if failures:
+        inputs = _mark(given, resource)
+    else:
+        inputs = _mark(_fill(cast("Values", _known(given, resource)), resource), resource)
     if token == COPY_TO_REMOTE:
         failures += _source_mistakes(plain(given.get("source")))
     return inputs, failures
+
+
+def _zero(wanted: Property | None) -> Value:
+    """What the real plugin makes of a secret that is not known: it loses that, and keeps an empty secret."""
+    if wanted is not None and wanted.inner is not None:
+        required = {name: _zero(inner) for name, inner in wanted.inner.items() if inner.required}
+        return _fill(required, wanted)
+    return "" if wanted is not None and wanted.kind == "string" else None
+
+
+def _known(value: Value, wanted: Property | None) -> Value:
+    """`value` without secrets that are not known, at any depth."""
+    if isinstance(value, Secret):
+        return Secret(_zero(wanted) if isinstance(value.value, Unknown) else _known(value.value, wanted))
+    if isinstance(value, list):
+        return [_known(item, None) for item in value]
+    if isinstance(value, dict):
+        inner = (wanted.inner if wanted is not None else None) or {}
+        texts = _STRING if wanted is not None and wanted.kind == _TEXTS else None
+        return {name: _known(item, inner.get(name, texts)) for name, item in value.items()}
+    return value
 
 
 def _source_mistakes(source: Value) -> list[Failure]:

@@ -8,7 +8,10 @@ from pathlib import Path
 def command_plugin(home: Path) -> Path | None:
     """The folder of the real `command` plugin 1.x in `home` (PULUMI_HOME), if it is installed."""
     for folder in sorted((home / "plugins").glob("resource-command-v1.*")):
-        if os.access(folder / "pulumi-resource-command", os.X_OK) and not folder.with_suffix(".partial").exists():
+        if (
+            os.access(folder / "pulumi-resource-command", os.X_OK)
+            and not folder.with_name(folder.name + ".partial").exists()
+        ):
             return folder
     return None
 

@@ -1,4 +1,7 @@
-"""Stands in for the Python language host: runs the project's own program, in a fresh process each time."""
+"""Stands in for the Python language host: runs the project's own program, in a fresh process each time.
+
+A program sees the environment of the process that serves it, not that of the engine's caller.
+"""
 # ruff: noqa: N802, ARG002 -- the protocol names the methods, and passes arguments that not every one needs
 
 import asyncio
@@ -28,6 +31,7 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
     def __init__(self, engines: Engines) -> None:
         self._engines = engines
         self._streams: Iterator[int] = itertools.count(1)
+        self._running: dict[str, set[asyncio.subprocess.Process]] = {}
 
     async def Handshake(
         self, request: language_pb2.LanguageHandshakeRequest, context: Context
@@ -70,6 +74,12 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         for response in nothing:
             yield response
 
+    async def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:
+        """Ends the engine's programs."""
+        for child in self._running.get(self._engines.address(context.peer()), set()):
+            child.terminate()
+        return empty_pb2.Empty()
+
     async def Run(self, request: language_pb2.RunRequest, context: Context) -> language_pb2.RunResponse:
         peer = context.peer()
         self._engines.runs_in(peer, Path(request.pwd))
@@ -81,6 +91,8 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
             stderr=asyncio.subprocess.PIPE,
             limit=_LONGEST_LINE,
         )
+        running = self._running.setdefault(self._engines.address(peer), set())
+        running.add(child)
         assert child.stdin is not None
         assert child.stdout is not None
         assert child.stderr is not None
@@ -95,7 +107,10 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
         except asyncio.CancelledError:
             with suppress(ProcessLookupError):
                 child.kill()
+            await child.wait()
             raise
+        finally:
+            running.discard(child)
         if status == SHOWN:
             return language_pb2.RunResponse(bail=True)
         if status != 0:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -24,18 +25,27 @@ async def run(
 
     `environment` comes on top of this process's own. A cancelled run kills its process.
     """
+    words = [*(interpreter or _SHELL), command]
+    program = shutil.which(words[0])
+    if program is None:
+        if "/" in words[0]:
+            return f"fork/exec {words[0]}: no such file or directory"
+        return f'exec: "{words[0]}": executable file not found in $PATH'
+    if not folder.is_dir():
+        return f"chdir {folder}: no such file or directory"
     try:
         child = await asyncio.create_subprocess_exec(
-            *(interpreter or _SHELL),
-            command,
+            *words,
+            executable=program,
             cwd=folder,
             env={**os.environ, **environment},
             stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
         )
     except OSError as error:
-        return f"fork/exec {(interpreter or _SHELL)[0]}: {os.strerror(error.errno or 0).lower()}"
+        return f"fork/exec {program}: {os.strerror(error.errno or 0).lower()}"
     assert child.stdout is not None
     assert child.stderr is not None
     try:
@@ -44,8 +54,10 @@ async def run(
         )
         status = await child.wait()
     except asyncio.CancelledError:
+        # Its whole group: a child of its shell would keep the pipes open.
         with suppress(ProcessLookupError):
-            child.kill()
+            os.killpg(child.pid, signal.SIGKILL)
+        await child.wait()
         raise
     if status < 0:
         return f"signal: {signal.strsignal(-status)}".lower()

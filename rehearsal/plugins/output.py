@@ -65,7 +65,7 @@ class Output:
             if self._log is not None:
                 await self._log.write(line, self._urn, passing=True)
 
-    async def close(self) -> tuple[str, str, str]:
+    async def close(self) -> tuple[bytes, bytes, bytes]:
         """Waits until everything was logged; the standard output, the standard error, and both as they came.
 
         Raises LineTooLongError.
@@ -79,11 +79,7 @@ class Output:
                 f"expected lines of less than {LONGEST_LINE} bytes on the logged streams, found a longer one, at which "
                 "the real plugin hangs for ever; print shorter lines, or leave the stream out of `logging`"
             )
-        return (
-            self._stdout.decode(errors="replace").removesuffix("\n"),
-            self._stderr.decode(errors="replace").removesuffix("\n"),
-            self._both.decode(errors="replace"),
-        )
+        return bytes(self._stdout), bytes(self._stderr), bytes(self._both)
 
     def abandon(self) -> None:
         """Stops logging: nobody waits for the command any more."""

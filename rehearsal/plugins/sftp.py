@@ -1,11 +1,8 @@
 """Copies texts, files and folders to a server, into the places that the real plugin would choose.
 
-source | there is a folder at the path | there is nothing   | there is a file
--------|-------------------------------|--------------------|----------------
-folder | path/folder                   | path/folder        | refused
-folder/| what is in it, into path      | same               | refused
-file   | path/file                     | path               | overwritten
-text   | refused                       | path               | overwritten
+A file or a text goes to the path itself, in place of a file that is there; parent folders are made. If the path is a
+folder already, a file goes into it under its own name, and a text, which has none, is refused. A folder always goes
+into the path, which becomes a folder if it is none: under its own name, or, written with a slash at its end, without.
 """
 
 import os
@@ -18,6 +15,12 @@ from pathlib import Path
 import asyncssh
 
 from .transport import TransportError
+
+_GO_REASONS: dict[type[asyncssh.SFTPError], str] = {
+    asyncssh.SFTPNoSuchFile: "file does not exist",
+    asyncssh.SFTPPermissionDenied: "permission denied",
+    asyncssh.SFTPFailure: 'sftp: "Failure" (SSH_FX_FAILURE)',
+}
 
 
 async def upload(client: asyncssh.SFTPClient, source: bytes | str, path: str) -> None:
@@ -93,7 +96,7 @@ def _saying(what: str) -> Iterator[None]:
     try:
         yield
     except asyncssh.SFTPError as error:
-        raise TransportError(f"{what}: {error.reason.lower()}") from error
+        raise TransportError(f"{what}: {_GO_REASONS.get(type(error), error.reason)}") from error
 
 
 def _reason(error: OSError) -> str:

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import asyncssh
@@ -45,8 +45,10 @@ class SshTransport:
                 channel, _ = await server.create_session(lambda: session, command, env=variables, encoding=None)
             except (asyncssh.Error, OSError) as error:
                 raise TransportError(f"ssh: {error}") from error
-            channel.write(stdin.encode())
-            channel.write_eof()
+            # A command that ended without reading has closed its input already.
+            with suppress(BrokenPipeError):
+                channel.write(stdin.encode())
+                channel.write_eof()
             await session.ended.wait()
             return session.result
 
@@ -148,9 +150,9 @@ async def _open(connection: Connection) -> asyncssh.SSHClientConnection:
     except TimeoutError as error:
         raise _DialError(f"{name}: i/o timeout") from error
     except socket.gaierror as error:
-        raise _DialError(f"{name}: lookup {connection.host}: {error.strerror}") from error
+        raise _DialError(f"dial tcp: lookup {connection.host}: no such host") from error
     except OSError as error:
-        raise _DialError(f"{name}: connect: {os.strerror(error.errno or 0).lower()}") from error
+        raise _DialError(f"{name}: connect: {_said(error)}") from error
     try:
         return await _handshake(connection, sock=endpoint)
     except BaseException:
@@ -197,27 +199,28 @@ async def _handshake(connection: Connection, **way: Any) -> asyncssh.SSHClientCo
     except asyncssh.HostKeyNotVerifiable as error:
         raise _DialError("ssh: handshake failed: ssh: host key mismatch") from error
     except asyncssh.PermissionDenied as error:
-        tried = [
-            "none",
-            *(["publickey"] if _has_keys(connection) else []),
-            *(["password"] if connection.password else []),
-        ]
+        tried = ["none"]
+        if connection.private_key is not None or _agent(connection):
+            tried.append("publickey")
+        if connection.password is not None:
+            tried += ["password", "keyboard-interactive"]
         raise _DialError(
             f"ssh: handshake failed: ssh: unable to authenticate, attempted methods [{' '.join(tried)}], "
             "no supported methods remain"
         ) from error
     except asyncssh.Error as error:
-        raise _DialError(f"ssh: handshake failed: {error.reason}") from error
+        reason = "EOF" if isinstance(error, asyncssh.ConnectionLost) else error.reason
+        raise _DialError(f"ssh: handshake failed: {reason}") from error
     except OSError as error:
-        raise _DialError(f"ssh: handshake failed: {error}") from error
+        raise _DialError(f"ssh: handshake failed: {_said(error)}") from error
+
+
+def _said(error: OSError) -> str:
+    return os.strerror(error.errno or 0).lower()
 
 
 def _agent(connection: Connection) -> str | None:
     return connection.agent_socket_path or os.environ.get("SSH_AUTH_SOCK")
-
-
-def _has_keys(connection: Connection) -> bool:
-    return connection.private_key is not None or _agent(connection) is not None
 
 
 @asynccontextmanager
@@ -229,14 +232,16 @@ async def _keys(connection: Connection) -> AsyncIterator[list[Any]]:
     path = _agent(connection)
     try:
         agent = await asyncssh.connect_agent(path) if path else None
-    except (OSError, asyncssh.Error) as error:
-        raise TransportError(f"dial unix {path}: {error}") from error
+    except OSError as error:
+        raise TransportError(f"dial unix {path}: connect: {_said(error)}") from error
     try:
         if connection.private_key is not None:
             yield [asyncssh.import_private_key(connection.private_key, connection.private_key_password)]
         else:
             yield list(await agent.get_keys()) if agent else []
     except asyncssh.KeyImportError as error:
+        raise TransportError("ssh: no key found") from error
+    except asyncssh.KeyEncryptionError as error:
         raise TransportError(f"ssh: {error}") from error
     finally:
         if agent is not None:

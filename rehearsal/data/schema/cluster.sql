@@ -8,7 +8,7 @@ CREATE ROLE app_reader LOGIN PASSWORD 'the-reader-of-the-lab';
 CREATE ROLE app_writer LOGIN PASSWORD 'the-writer-of-the-lab' CONNECTION LIMIT 200;
 COMMENT ON ROLE app_writer IS 'writes everywhere, owns nothing';
 
--- Locale settings of its own, as a role in real life has them.
+-- A setting of its own, as roles in real life have them.
 ALTER ROLE app_reader SET statement_timeout = '15s';
 
 CREATE TABLESPACE archive OWNER app_owner LOCATION :'tablespace';
