@@ -17,10 +17,16 @@ INCLUDE = "include_if_exists = 'pgleap.conf'"
 OF_THE_SERVER = {
     "config_file", "data_directory", "hba_file", "ident_file", "external_pid_file", "listen_addresses", "port",
     "unix_socket_directories", "cluster_name", "primary_conninfo", "primary_slot_name", "recovery_target_timeline",
+    "archive_library",
 }  # fmt: skip
 
 # DB_A must not write into production's archive, nor wait for standbys that will not come (design.md).
-ALWAYS_OURS = {"synchronous_standby_names": "", "archive_mode": "off", "listen_addresses": "*"}
+ALWAYS_OURS = {
+    "synchronous_standby_names": "",
+    "archive_mode": "off",
+    "archive_command": "",
+    "listen_addresses": "*",
+}
 
 # What the seal sets on the old primary is no setting of the fleet's.
 OF_THE_SEAL = {"default_transaction_read_only", "autovacuum"}

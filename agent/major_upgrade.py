@@ -136,22 +136,25 @@ def _run_pg_upgrade(target: UpgradeTarget, seconds: float) -> None:
     )  # fmt: skip
     if status == 0:
         target.note(newCluster="filled")
+        pg_upgrade.keep_logs(server, new, folder)
         return
     target.old.stop()
     target.new.stop()
     if status is None:
+        pg_upgrade.keep_logs(server, new, folder)
         raise Refusal(
             f"DB_A upgraded within {target.limits.upgrade:g} s (limits.upgradeSeconds)",
-            f"pg_upgrade was still at: {said[-1] if said else 'its beginning'}; it was ended, and DB_A is stopped",
+            f"pg_upgrade was still at: {said[-1] if said else 'its beginning'}; it was ended, DB_A is stopped, its logs are in {folder}",
             TO_PREPARE,
         )
-    refused = pg_upgrade.refusal(server, new, "\n".join(said))
+    refused = pg_upgrade.refusal(server, new, folder, "\n".join(said))
     raise Refusal(refused.expected, f"{refused.found} (DB_A is stopped; logs are kept in {folder})", TO_PREPARE)
 
 
 def _start_sealed(target: UpgradeTarget) -> None:
     """The new version's first start for service: sealed, read-only by default, on the old port; it starts with the machine."""
     server, old, new = target.server, target.old.cluster, target.new.cluster
+    _archive_to_its_own_place(target)
     auto = server.path(new.auto_config_file)
     text = auto.read_text()
     setting = configuration.render("sealed by pgleap until it opens", {"default_transaction_read_only": "on"})
@@ -173,6 +176,20 @@ def _start_sealed(target: UpgradeTarget) -> None:
         target.new.execute(updates.read_text(), writing=True)
     target.note(newCluster="upgraded")
     _begin_statistics(target)
+
+
+def _archive_to_its_own_place(target: UpgradeTarget) -> None:
+    """Archiving starts with the first start for service, before DB_A opens, and never into the old primary's archive."""
+    server, new = target.server, target.new.cluster
+    if target.archive_command:
+        text = server.path(new.own_config_file).read_text()
+        setting = configuration.render(
+            "the archive of its own", {"archive_mode": "on", "archive_command": target.archive_command}
+        )
+        if setting not in text:
+            server.write_durably(new.own_config_file, (text + setting).encode())
+    else:
+        progress("DB_A does not archive: pgleap:postgres.archiveCommand names no archive of its own")
 
 
 def _verify_sealed(target: UpgradeTarget) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -24,7 +25,7 @@ def command(old: Cluster, new: Cluster, transfer_mode: str, jobs: int, check: bo
     argv = [
         new.program("pg_upgrade"),
         f"--old-bindir={old.bin}", f"--new-bindir={new.bin}", f"--old-datadir={old.data}", f"--new-datadir={new.data}",
-        f"--old-port={old.port}", f"--new-port={NEW_PORT}", f"--username={old.superuser}", f"--{transfer_mode}", f"--jobs={jobs}",
+        f"--old-port={old.port}", f"--new-port={NEW_PORT}", f"--username={old.superuser}", f"--{transfer_mode}", f"--jobs={jobs}", "--retain",
     ]  # fmt: skip
     for option, cluster in (("--old-options", old), ("--new-options", new)):
         argv.append(f"{option}=-c config_file={cluster.config_file} -c hba_file={UPGRADE_HBA}")
@@ -54,13 +55,24 @@ def check_standby(server: Server, old: Postgres, new: Cluster, transfer_mode: st
         user=OS_USER, folder=folder, check=False, timeout=CHECK_SECONDS,
     )  # fmt: skip
     if done.returncode != 0:
-        raise refusal(server, new, done.stdout + done.stderr)
+        raise refusal(server, new, folder, done.stdout + done.stderr)
+    keep_logs(server, new, folder)
     return {"pg_upgrade --check seconds": round(server.monotonic() - began, 2)}
 
 
-def refusal(server: Server, new: Cluster, said: str) -> Refusal:
+def keep_logs(server: Server, new: Cluster, folder: str) -> str:
+    """Move what pg_upgrade left in the new cluster to its run's folder: a cluster made again must not take its logs away."""
+    left, kept = server.path(f"{new.data}/pg_upgrade_output.d"), f"{folder}/pg_upgrade_output.d"
+    if left.exists():
+        shutil.copytree(left, server.path(kept), dirs_exist_ok=True)
+        shutil.rmtree(left)
+    return kept
+
+
+def refusal(server: Server, new: Cluster, folder: str, said: str) -> Refusal:
     """What pg_upgrade said and what its report files list, as one refusal."""
-    reports = reports_of(server.path(f"{new.data}/pg_upgrade_output.d"))
+    kept = keep_logs(server, new, folder)
+    reports = reports_of(server.path(kept))
     listed = "; ".join(f"{name}: {', '.join(lines)}" for name, lines in reports.items())
     fatal = [
         line.strip() for line in said.splitlines() if line.strip() and not re.search(r"\b(ok|done)$", line.strip())
@@ -68,7 +80,7 @@ def refusal(server: Server, new: Cluster, said: str) -> Refusal:
     return Refusal(
         "pg_upgrade to find the cluster upgradable",
         " ".join(fatal)[-3000:] + (f" -- {listed}" if listed else ""),
-        f"mend what it lists on the old primary, then run `pulumi up` again; its reports are in {new.data}/pg_upgrade_output.d",
+        f"mend what it lists on the old primary, then run `pulumi up` again; on DB_A its reports are in {kept}",
     )
 
 

@@ -16,8 +16,6 @@ from agent.postgres import PASSWORD_FILE, wait_until
 from agent.report import Facts, Refusal, progress
 from agent.target import SLOT, UpgradeTarget
 
-STOPPED_START_CONF = "manual\n"
-
 
 def standby(target: UpgradeTarget) -> Facts:
     """Have DB_A stream from the old primary, with the new version checked against it. Raises Refusal."""
@@ -69,7 +67,7 @@ def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
     if target.old.is_running() or server.path(old.data).exists():
         target.old.stop()
     if old.layout == "debian" and not server.path(old.config).exists():
-        server.run("pg_createcluster", "--port", str(old.port), str(old.version), old.name)
+        server.run("pg_createcluster", "--datadir", old.data, "--port", str(old.port), str(old.version), old.name)
     _empty_folder(target, old.data)
     for location in json.loads(
         target.primary.ask(

@@ -39,6 +39,7 @@ class UpgradeTarget:
     primary: OtherSide
     transfer_mode: str
     jobs: int
+    archive_command: Optional[str]
     limits: Limits
 
     def progress(self) -> Dict[str, Any]:
@@ -79,6 +80,7 @@ def read_target(desired: Mapping[str, Any], server: Server) -> UpgradeTarget:
         primary=OtherSide(server, primary["server"], primary["address"], int(primary["port"]), old.program("psql")),
         transfer_mode=desired["transferMode"],
         jobs=int(desired["jobs"]),
+        archive_command=desired.get("archiveCommand"),
         limits=Limits(
             base_backup=float(limits["baseBackupSeconds"]),
             stream=float(limits["streamSeconds"]),

@@ -111,7 +111,7 @@ class Desire:
         }
 
     def upgrade_target(self) -> Desired:
-        limits = self.settings.limits
+        limits, archive = self.settings.limits, self.settings.postgres.archive_command
         return {
             "database": self.parts.database.value,
             "primary": self.other_side(self.settings.primary),
@@ -119,6 +119,7 @@ class Desire:
             "newPostgres": self.new_postgres(),
             "transferMode": self.settings.postgres.transfer_mode,
             "jobs": self.settings.postgres.jobs,
+            **({"archiveCommand": archive} if archive else {}),
             "limits": {
                 "baseBackupSeconds": limits.base_backup_seconds,
                 "streamSeconds": limits.stream_seconds,

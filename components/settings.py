@@ -109,7 +109,8 @@ class Places(Part):
 
 
 class Postgres(Part):
-    """PostgreSQL on the database servers. `transfer_mode` and `jobs` are pg_upgrade's."""
+    """PostgreSQL on the database servers. `transfer_mode` and `jobs` are pg_upgrade's; `archive_command` is DB_A's own, set
+    before it opens: the old primary's archive must not get a second history."""
 
     layout: Layout = Layout.DEBIAN
     cluster: Word = "main"
@@ -117,6 +118,7 @@ class Postgres(Part):
     superuser: Word = "postgres"
     transfer_mode: Literal["link", "clone", "copy"] = "link"
     jobs: Positive = 2
+    archive_command: OneLine | None = None
     old: Places = Places()
     new: Places = Places()
 

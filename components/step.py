@@ -16,8 +16,8 @@ from components.settings import Server, Ssh
 
 INSTALLED = "/usr/local/lib/pgleap/agent.pyz"
 SUDO = "sudo -n /usr/bin/env python3 -I"
-# Two tries of five seconds: a server that is off must not hold the others up for longer (design.md, "A step").
-DIAL_ERROR_LIMIT = 2
+# One error is allowed, so two tries of five seconds each: a server that is off must not hold the others up for longer (design.md, "A step").
+DIAL_ERROR_LIMIT = 1
 PER_DIAL_SECONDS = 5
 
 

@@ -43,6 +43,7 @@ def config(place: Place) -> dict[str, Any]:
         "pgleap:names": dict(NAMES),
         "pgleap:readsFrom": READS_FROM,
         "pgleap:ssh": {"user": USER},
+        "pgleap:postgres": {"archiveCommand": "test -s %p"},
     }
 
 

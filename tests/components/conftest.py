@@ -1,43 +1,16 @@
-"""The real engine over a simulated fleet."""
+"""The real engine over a simulated fleet: fixtures."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from components.settings import Settings
 from rehearsal.engine.engine import ensure
-from rehearsal.engine.project import Outcome, Pulumi
-from rehearsal.plugins.serve import serving
-from tests.components.simulation import SimulatedFleet
+from tests.components.stack import Snapshots, Stack, opened
 from tests.unit.example_config import config
-
-PROJECT = Path(__file__).resolve().parents[2]
-
-
-class Stack:
-    """A stack of this repository's own project, its fleet simulated."""
-
-    def __init__(self, pulumi: Pulumi, fleet: SimulatedFleet) -> None:
-        self.pulumi = pulumi
-        self.fleet = fleet
-
-    def ask(self, phase: str, round_: int, **more: Any) -> None:
-        self.pulumi.configure(
-            {"pgleap:phase": phase, "pgleap:round": round_, **{f"pgleap:{key}": value for key, value in more.items()}}
-        )
-
-    def up(self, phase: str, round_: int = 1) -> Outcome:
-        """Ask for a phase and do it; the events of this `up` alone are kept."""
-        self.ask(phase, round_)
-        self.fleet.events.clear()
-        return self.pulumi.up()
-
-    def unchanged(self) -> Outcome:
-        return self.pulumi.preview("--expect-no-changes", diff=False)
 
 
 @pytest.fixture(scope="session")
@@ -45,36 +18,18 @@ def engine() -> Path:
     return ensure(print)
 
 
-@pytest.fixture
-def stack(engine: Path, tmp_path: Path) -> Iterator[Stack]:
-    yield from opened(engine, tmp_path, config())
+@pytest.fixture(scope="session")
+def snapshots(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshots:
+    return Snapshots(engine, tmp_path_factory.mktemp("snapshots"), config())
 
 
 @pytest.fixture
-def stack_of(engine: Path, tmp_path: Path) -> Iterator[Callable[[Mapping[str, Any]], Stack]]:
-    """A stack with a config of one's own."""
-    running: list[Iterator[Stack]] = []
+def stack_at(engine: Path, snapshots: Snapshots, tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+    """A stack of a test's own, its fleet in the phase that the test begins from."""
+    with ExitStack() as open_ones:
 
-    def begin(raw: Mapping[str, Any]) -> Stack:
-        running.append(opened(engine, tmp_path, raw))
-        return next(running[-1])
+        def begin(phase: str, *, checkpoints: bool = False) -> Stack:
+            snapshots.copy(phase, tmp_path / "stack")
+            return open_ones.enter_context(opened(engine, tmp_path / "stack", config(), checkpoints=checkpoints))
 
-    yield begin
-    for each in running:
-        next(each, None)
-
-
-def opened(engine: Path, folder: Path, raw: Mapping[str, Any]) -> Iterator[Stack]:
-    project = folder / "project"
-    project.mkdir()
-    for part in ("__main__.py", "Pulumi.yaml", "components", "agent", ".venv"):
-        (project / part).symlink_to(PROJECT / part)
-    fleet = SimulatedFleet(Settings.from_config(raw), folder)
-    with serving(fleet) as environment:
-        pulumi = Pulumi(engine, project, folder / "home", folder / "state", "sim", environment=environment)
-        pulumi.init()
-        values = {f"pgleap:{key}": value for key, value in raw.items() if key not in ("phase", "round", "password")}
-        pulumi.configure(values)
-        pulumi.config_set("pgleap:password", "correct horse", secret=True)
-        yield Stack(pulumi, fleet)
-        assert fleet.broken == []
+        yield begin

@@ -1,40 +1,40 @@
 """A simulated fleet behind the stand-in plugin: the real engine and the real program, servers that only keep a state.
 
-What decides is real: the agent's announce, finish, journals and authority. What touches the world is played: a gate is a
-flag, a hosts file a dictionary. After every step the design's invariants are checked, whatever the engine made of the order.
+After every step the design's invariants are checked, whatever the engine made of the order.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import tempfile
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from agent import announce, authority, finish, journal
-from agent.journal import Authority, Fence
-from agent.report import Facts, Refusal
-from agent.server import Server
-from agent.states import Gate, Target, Verb
-from components.settings import Role, Settings
+from agent.report import Refusal
+from agent.states import Verb
+from components.settings import Settings
 from rehearsal.plugins.transport import Connection, Listener, Result, TransportError
+from tests.components.played import Played, Servers, must_hold
+
+DIAL_SECONDS = 1.5
+GOES_ON_SECONDS = 1.5
 
 
-@dataclass
-class Played:
-    """One simulated server: a journal on disk, and what a real one would be in."""
+class Fault(StrEnum):
+    """How a step goes wrong, once."""
 
-    name: str
-    role: Role
-    machine: Server
-    open: bool
-    xid: int = 1000
-    database: Target | None = None
-    names: dict[str, str] = field(default_factory=dict)
-    tasks: dict[str, str] = field(default_factory=dict)
+    # Refused; nothing was done.
+    BEFORE = "before"
+    # Done, and then said to have failed.
+    AFTER = "after"
+    # Done, and the connection dropped before anybody was told.
+    DROPPED = "dropped"
+    # The connection dropped; the server goes on by itself, for a moment longer than the engine.
+    HALF_WAY = "half-way"
 
 
 @dataclass(frozen=True)
@@ -46,38 +46,26 @@ class Event:
     desired: Mapping[str, Any]
 
 
-class SimulatedFleet:
-    """A Transport. `faults` says what goes wrong at (server, verb), once: "before", "after" or "dropped"."""
+@dataclass(frozen=True)
+class Hold:
+    """A step that stands still: `reached` once it has begun, until `go_on` is set."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+
+class SimulatedFleet(Servers):
+    """A Transport. `faults` says what goes wrong at (server, verb), once; `holds` what stands still there."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        self.settings = settings
-        self.servers = {
-            server.address: Played(
-                server.name,
-                server.role,
-                Server(Path(tempfile.mkdtemp(dir=folder, prefix=server.name))),
-                open=server.role is Role.PRIMARY,
-                names=dict(settings.names_before),
-                tasks=dict.fromkeys(server.tasks, "running"),
-            )
-            for server in settings.servers.values()
-        }
+        super().__init__(settings, folder)
         self.events: list[Event] = []
-        self.broken: list[str] = []
-        self.faults: dict[tuple[str, str], str] = {}
+        self.violations: list[str] = []
+        self.faults: dict[tuple[str, str], Fault] = {}
+        self.holds: dict[tuple[str, str], Hold] = {}
         self.unreachable: set[str] = set()
-        self._alone = threading.Lock()
-
-    def named(self, name: str) -> Played:
-        return next(server for server in self.servers.values() if server.name == name)
-
-    @property
-    def primary(self) -> Played:
-        return self.named(self.settings.primary.name)
-
-    @property
-    def target(self) -> Played:
-        return self.named(self.settings.target.name)
+        self._alone = {name: asyncio.Lock() for name in settings.servers}
+        self._under_way: set[asyncio.Task[Result]] = set()
 
     def steps(self) -> list[tuple[str, str]]:
         return [(event.server, event.verb) for event in self.events]
@@ -88,111 +76,61 @@ class SimulatedFleet:
         return False
 
     async def copy(self, connection: Connection, source: bytes | str, remote_path: str, listener: Listener) -> None:
-        self._reach(connection)
+        played = await self._reach(connection)
+        played.now.programs.append(remote_path)
+        played.save()
 
     async def run(
         self, connection: Connection, command: str, stdin: str, environment: Mapping[str, str], listener: Listener
     ) -> Result:
-        played = self._reach(connection)
-        verb, desired = command.rsplit(maxsplit=1)[-1], json.loads(stdin)
-        with self._alone:
-            fault = self.faults.pop((played.name, verb), None)
-            if fault == "before":
-                listener.stderr(
-                    b"pgleap: refused. Expected: luck. Found: a fault that the test put here. To do: again\n"
-                )
-                return Result(1)
-            try:
-                facts = self._act(played, Verb(verb), desired)
-            except Refusal as refused:
-                listener.stderr(f"pgleap: {refused}\n".encode())
-                return Result(1)
-            self.events.append(Event(played.name, verb, desired))
-            self._check_invariants(f"{played.name} {verb}")
-            if fault == "dropped":
-                return Result(None)
-            if fault == "after":
-                return Result(1)
-        listener.stdout(json.dumps(facts).encode() + b"\n")
-        return Result(0)
+        played = await self._reach(connection)
+        program, verb = command.split()[-2:]
+        # The agent's lock: what is under way on a server goes on, connection or not, and the next verb waits for it.
+        alone = self._alone[played.name]
+        await alone.acquire()
+        fault = self.faults.pop((played.name, verb), None)
+        act = asyncio.create_task(self._run(played, program, Verb(verb), json.loads(stdin), fault, listener))
+        act.add_done_callback(lambda _: alone.release())
+        self._under_way.add(act)
+        act.add_done_callback(self._under_way.discard)
+        return Result(None) if fault is Fault.HALF_WAY else await asyncio.shield(act)
 
-    def _reach(self, connection: Connection) -> Played:
-        played = self.servers[connection.host]
-        if played.name in self.unreachable:
+    async def _reach(self, connection: Connection) -> Played:
+        played = self.by_address.get(connection.host)
+        if played is None or played.name in self.unreachable:
+            await asyncio.sleep(DIAL_SECONDS)
             raise TransportError(f"dial tcp {connection.host}:22: i/o timeout")
         return played
 
-    # What the servers do.
-
-    def _act(self, played: Played, verb: Verb, desired: Mapping[str, Any]) -> Facts:
-        if verb is Verb.ANNOUNCE:
-            return announce.announce(desired, played.machine)
-        if verb is Verb.FINISH:
-            return finish.finish(desired, played.machine)
-        if verb is Verb.CLIENT_GATE:
-            self._gate(played, Gate(desired["gate"]), desired["side"])
-        elif verb is Verb.UPGRADE_TARGET:
-            self._database(played, Target(desired["database"]))
-        elif verb is Verb.HOSTS_FILE:
-            played.names = dict(desired["names"])
-        elif verb is Verb.OFFLINE_TASKS:
-            played.tasks = dict(desired["tasks"])
-        return {"changed": [], "because": "played"}
-
-    def _gate(self, played: Played, gate: Gate, side: str) -> None:
-        machine = played.machine
-        own = journal.must_read(machine)
-        if side == "DB_A":
-            if gate is Gate.OPEN and own.authority is not Authority.HOLDS:
-                theirs = journal.must_read(self.primary.machine)
-                epoch = authority.may_open_upgrade_target(own, theirs, self.primary.xid)
-                journal.update(machine, authority=Authority.HOLDS, epoch=epoch)
-            elif gate is not Gate.OPEN:
-                authority.refuse_to_seal_open_target(own)
-                theirs = journal.must_read(self.primary.machine)
-                if theirs.authority is Authority.RELEASED:
-                    journal.update(machine, renounced=theirs.epoch)
-            played.open = gate is Gate.OPEN
-        elif gate is Gate.OPEN:
-            journal.update(machine, authority=Authority.HOLDS, epoch=authority.may_open_old_primary(own), fence=None)
-            played.open = True
-        elif gate is Gate.SEALED:
-            if own.authority is Authority.RELEASED:
-                epoch = authority.may_take_back(own, journal.must_read(self.target.machine))
-                journal.update(machine, authority=Authority.SEALED, epoch=epoch)
-            elif own.authority is Authority.HOLDS:
-                played.open = False
-                played.xid += 7  # what was written since
-                journal.update(machine, authority=Authority.SEALED, fence=Fence(played.xid, "0/1"))
-        elif own.authority is not Authority.RELEASED:
-            authority.may_release(own, played.xid, journal.must_read(self.target.machine))
-            journal.update(machine, authority=Authority.RELEASED, epoch=own.epoch + 1)
-
-    def _database(self, played: Played, wanted: Target) -> None:
-        own = journal.must_read(played.machine)
-        if wanted is Target.STANDBY:
-            authority.refuse_to_seal_open_target(own)
-            journal.update(played.machine, upgraded_at=None)
-        else:
-            fence = authority.proven(journal.must_read(self.primary.machine), self.primary.xid)
-            journal.update(played.machine, upgraded_at=fence)
-        played.database = wanted
-
-    def _check_invariants(self, after: str) -> None:
-        """Invariants 1, 3 and 6 of the design, as far as a simulation can tell."""
-        if self.primary.open and self.target.open:
-            self.broken.append(f"after {after}: two databases are open")
-        serving = {
-            address
-            for address, server in self.servers.items()
-            if server.role is Role.REPLICA or (server.open and server.role in (Role.PRIMARY, Role.TARGET))
-        }
-        for server in self.servers.values():
-            if server.role is Role.ONLINE:
-                dark = {name for name, address in server.names.items() if address not in serving}
-                if dark:
-                    self.broken.append(
-                        f"after {after}: on {server.name} {sorted(dark)} lead to a database that lets nobody in"
-                    )
-        if not self.primary.open and not self.target.open and self.target.database is None:
-            self.broken.append(f"after {after}: writes are refused, and DB_A could not be upgraded")
+    async def _run(
+        self,
+        played: Played,
+        program: str,
+        verb: Verb,
+        desired: Mapping[str, Any],
+        fault: Fault | None,
+        listener: Listener,
+    ) -> Result:
+        hold = self.holds.pop((played.name, verb.value), None)
+        if hold is not None:
+            hold.reached.set()
+            await asyncio.to_thread(hold.go_on.wait)
+        if fault is Fault.HALF_WAY:
+            await asyncio.sleep(GOES_ON_SECONDS)
+        try:
+            if fault is Fault.BEFORE:
+                raise Refusal("luck", "a fault that the test put here", "again")
+            must_hold(played, program)
+            facts = self.act(played, verb, desired)
+        except Refusal as refused:
+            if fault is not Fault.HALF_WAY:
+                listener.stderr(f"pgleap: {refused}\n".encode())
+            return Result(1)
+        self.events.append(Event(played.name, verb.value, desired))
+        self.violations += [f"after {played.name} {verb.value}: {what}" for what in self.broken()]
+        if fault is Fault.AFTER:
+            return Result(1)
+        if fault is not None:
+            return Result(None)
+        listener.stdout(json.dumps(facts).encode() + b"\n")
+        return Result(0)

@@ -181,6 +181,8 @@ def test_db_a_is_the_only_database_that_takes_writes(on_stage: Stage) -> None:
     psql = psql_as_root(on_stage.lab.host("db-a"))
     assert psql("postgres", "SHOW server_version_num").strip().startswith("17")
     assert psql("postgres", "SHOW default_transaction_read_only").strip() == "off"
+    assert psql("postgres", "SHOW archive_mode").strip() == "on"
+    assert psql("postgres", "SHOW work_mem").strip() == "8MB", "set by ALTER SYSTEM on the old primary"
     assert (journal(on_stage, "db1")["authority"], journal(on_stage, "db-a")["authority"]) == (
         "released to DB_A",
         "holds",

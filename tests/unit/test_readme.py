@@ -70,14 +70,9 @@ def lab_settings(phase: Phase) -> Settings:
     """The lab's fleet, which README's previews are taken from."""
     servers: dict[str, dict[str, Any]] = {}
     for server in fleet.FLEET:
+        given = {"role": server.role, "address": server.address, "hostKey": host_key(server.name)}
         more = {"tasks": list(server.tasks), "keepUntil": server.keep_until, "reload": server.reload}
-        given = {key: value for key, value in more.items() if value}
-        servers[server.name] = {
-            "role": server.role,
-            "address": server.address,
-            "hostKey": host_key(server.name),
-            **given,
-        }
+        servers[server.name] = {**given, **{key: value for key, value in more.items() if value}}
     return Settings.from_config(
         {
             "phase": phase.value,
@@ -218,10 +213,9 @@ def test_the_moves_are_the_programs_moves() -> None:
 def test_the_preview_that_is_shown_is_what_is_asked_for() -> None:
     """An example that no preview looks like makes the reader distrust the real one."""
     _, shown, _, listed, _ = section("What a preview says").split("```\n")
-    before, after = (lab_settings(phase) for phase in (Phase.PREPARE, Phase.READONLY))
-    web1 = after.servers["web1"]
-    was = Desire(before).hosts_file(web1, Lead.AS_THEY_WERE)
-    now = Desire(after).hosts_file(web1, Lead.DB_B)
+    before, after = lab_settings(Phase.PREPARE), lab_settings(Phase.READONLY)
+    was = Desire(before).hosts_file(before.servers["web1"], Lead.AS_THEY_WERE)
+    now = Desire(after).hosts_file(after.servers["web1"], Lead.DB_B)
     assert change("hosts", was["hosts"], now["hosts"]) in shown
     for name, address in now["names"].items():
         assert change(name, was["names"][name], address) in shown
