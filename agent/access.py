@@ -15,17 +15,17 @@ MANAGERS = ("patroni", "repmgrd", "pg_auto_failover", "pgautofailover")
 
 
 def access(desired: Mapping[str, Any], server: Server) -> Facts:
-    """Let root reach the superuser over the socket, and `readers` (addresses) the role pgleap. A seal that is there stays."""
+    """Let root in over the socket, and `readers` (addresses) as the role pgleap. A seal that is there stays."""
     refuse_managers(server)
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
-    changed = have_way_in(postgres, desired["readers"], os_users=["root"])
+    changed = have_way_in(postgres, desired["readers"])
     return {
         "changed": changed,
         "because": "pgleap's own rules were put first" if changed else "its rules stand there already",
     }
 
 
-def have_way_in(postgres: Postgres, readers: Sequence[str], os_users: Sequence[str]) -> List[str]:
+def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:
     """Have pgleap's rules in force on a running cluster, sealed or not as they were. What was changed. Raises Refusal."""
     server, cluster = postgres.server, postgres.cluster
     if not postgres.is_running():
@@ -35,19 +35,21 @@ def have_way_in(postgres: Postgres, readers: Sequence[str], os_users: Sequence[s
             f"start it, or mend pgleap:postgres (unit {cluster.unit})",
         )
     sealed = client_rules.is_sealed(server.path(cluster.hba_file).read_text())
-    changed = write_rules(server, cluster, readers, sealed, os_users)
-    # A run before this one may have died between writing the rules and having them read.
+    changed = write_rules(server, cluster, readers, sealed)
+    # A run before this one may have died between writing the rules and having them read, or before the role was made.
     if changed or postgres.answers() is not None:
+        changed += postgres.have_local_role()
         postgres.reload()
     return changed
 
 
 def write_rules(
-    server: Server, cluster: Cluster, readers: Sequence[str], sealed: bool, os_users: Sequence[str]
+    server: Server, cluster: Cluster, readers: Sequence[str], sealed: bool, on_target: bool = False
 ) -> List[str]:
     """Write both files if they differ; which were written. What runs must be told by a reload."""
-    identities = partial(client_rules.with_identities, superuser=cluster.superuser, os_users=os_users)
-    rules = partial(client_rules.with_rules, superuser=cluster.superuser, readers=readers, sealed=sealed)
+    upgrader = cluster.superuser if on_target else None
+    identities = partial(client_rules.with_identities, upgrader=upgrader)
+    rules = partial(client_rules.with_rules, readers=readers, sealed=sealed, upgrader=upgrader)
     changed = []
     for file, render in ((cluster.ident_file, identities), (cluster.hba_file, rules)):
         path = server.path(file)

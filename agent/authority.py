@@ -30,7 +30,7 @@ def proven(own: Journal, next_xid: int) -> Fence:
         raise Refusal(
             "the old primary sealed, with its fence recorded",
             f"its journal says: {own.authority.value}",
-            "run phase readonly first",
+            "have the step client-gate on the old primary run again: raise the round, pulumi up",
         )
     if next_xid != own.fence.xid:
         raise Refusal(
@@ -48,7 +48,7 @@ def may_open_upgrade_target(own: Journal, other: Journal, next_xid: int) -> int:
         raise Refusal(
             "the old primary to have released its authority to DB_A",
             f"its journal says: {other.authority.value}",
-            "run `pulumi up` in phase cutover; its first step releases",
+            "run `pulumi up` in phase cutover: the step client-gate on the old primary releases",
         )
     if other.epoch <= own.renounced:
         raise Refusal(

@@ -3,20 +3,18 @@ never by the phase's name alone."""
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping
+from typing import Any, List, Mapping, Optional
 
 from agent import access, authority, journal, seal
 from agent.client_rules import is_sealed
-from agent.cluster import OS_USER, from_desired
+from agent.cluster import from_desired
 from agent.journal import Authority, Journal
-from agent.postgres import OtherSide, Postgres
+from agent.postgres import OtherSide, Postgres, wait_until
 from agent.report import Facts, Refusal, progress
 from agent.server import Server
 from agent.states import Gate
 
-# On DB_A pg_upgrade comes in as the operating system's postgres; on the old primary that may be anybody's cron job.
-TARGET_OS_USERS = ("root", OS_USER)
-OLD_PRIMARY_OS_USERS = ("root",)
+STARTING_SECONDS = 60
 
 
 def client_gate(desired: Mapping[str, Any], server: Server) -> Facts:
@@ -30,7 +28,7 @@ def client_gate(desired: Mapping[str, Any], server: Server) -> Facts:
         return _open_target(postgres, other) if gate is Gate.OPEN else _seal_target(postgres, other)
     own = journal.must_read(server)
     access.refuse_managers(server)
-    access.have_way_in(postgres, [other.address], OLD_PRIMARY_OS_USERS)
+    access.have_way_in(postgres, [other.address])
     _refuse_a_replica(postgres)
     if gate is Gate.OPEN:
         return _open_old_primary(desired, postgres, own)
@@ -51,7 +49,7 @@ def _seal_old_primary(desired: Mapping[str, Any], postgres: Postgres, own: Journ
         return _facts(changed, "it is sealed, and nothing was written since its fence", own)
     seal.refuse_other_writers(postgres)
     progress("refusing clients: from here on writes are refused")
-    changed += seal.seal(postgres, [other.address], OLD_PRIMARY_OS_USERS, float(desired["graceSeconds"]))
+    changed += seal.seal(postgres, [other.address], float(desired["graceSeconds"]))
     fence = seal.take_fence(postgres)
     if own.fence is None or own.fence.xid != fence.xid:
         own = journal.update(server, authority=Authority.SEALED, fence=fence)
@@ -81,7 +79,7 @@ def _release(postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
 def _open_old_primary(desired: Mapping[str, Any], postgres: Postgres, own: Journal) -> Facts:
     epoch = authority.may_open_old_primary(own)
     own = journal.update(postgres.server, authority=Authority.HOLDS, epoch=epoch, fence=None)
-    changed = seal.unseal(postgres, [desired["otherSide"]["address"]], OLD_PRIMARY_OS_USERS)
+    changed = seal.unseal(postgres, [desired["otherSide"]["address"]])
     return _facts(
         changed, "it holds the authority to write" if changed else "it is open, and holds the authority to write", own
     )
@@ -101,13 +99,20 @@ def _seal_target(postgres: Postgres, other: OtherSide) -> Facts:
     if not postgres.is_running():
         return _facts(changed, "no PostgreSQL of this version runs here, so no client gets in", own)
     if not is_sealed(server.path(postgres.cluster.hba_file).read_text()):
-        changed += access.write_rules(server, postgres.cluster, [other.address], True, TARGET_OS_USERS)
+        changed += access.write_rules(server, postgres.cluster, [other.address], sealed=True, on_target=True)
         postgres.reload()
-    refused = seal.refused_from_here(postgres)
-    if refused is not None:
-        raise Refusal(
-            "DB_A to refuse clients until it opens", refused, "see its pg_hba.conf, then run `pulumi up` again"
-        )
+
+    def look() -> Optional[str]:
+        # A rebuild under way stops and starts it; while it starts it lets nobody in, but not yet by our rules.
+        return seal.refused_from_here(postgres) if postgres.is_running() else None
+
+    wait_until(
+        server,
+        STARTING_SECONDS,
+        "DB_A to refuse clients until it opens",
+        look,
+        "see its pg_hba.conf, then run `pulumi up` again",
+    )
     return _facts(changed, "DB_A refuses clients until it opens", own)
 
 
@@ -130,7 +135,7 @@ def _open_target(postgres: Postgres, other: OtherSide) -> Facts:
                 "the old primary to refuse clients", let_in, "raise the round and run phase upgrade, or go back"
             )
         own = journal.update(server, authority=Authority.HOLDS, epoch=epoch)
-    changed = seal.unseal(postgres, [other.address], TARGET_OS_USERS)
+    changed = seal.unseal(postgres, [other.address])
     return _facts(
         changed,
         "the old primary released its authority to it" if changed else "it is open, and holds the authority",

@@ -1,18 +1,22 @@
 """pgleap's own rules in pg_hba.conf: who gets in while a database is sealed, and who always does. Pure.
 
 The first matching line of pg_hba.conf decides, so the rules stand at its top, between two marks; every other byte of the
-file stays. `all` in the database column does not match physical replication, which falls through to the fleet's own rules
+file stays. They name roles of pgleap's own, so that until the database is sealed nobody else comes in otherwise than before.
+`all` in the database column does not match physical replication, which falls through to the fleet's own rules
 (PostgreSQL documentation, "The pg_hba.conf File").
 """
 
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
-BEGIN = "# pgleap: begin (these lines are taken away again; do not edit)\n"
+BEGIN = "# pgleap: begin (do not edit)\n"
 END = "# pgleap: end\n"
 SEALED = "# sealed: no client gets in, whoever it is\nlocal all all reject\nhost all all all reject\n"
+# How root reaches the database over the socket: a superuser without a password, whom nobody else can be.
+LOCAL_ROLE = "pgleap_root"
+# How each side reads the other's journal, and DB_A streams: from the other side's address only.
 READER = "pgleap"
 IDENT_MAP = "pgleap"
 
@@ -29,16 +33,18 @@ def is_sealed(text: str) -> bool:
     return SEALED in split(text)[0]
 
 
-def with_rules(text: str, superuser: str, readers: Sequence[str], sealed: bool) -> str:
-    """The pg_hba.conf in which root reaches `superuser` over the socket, the `readers` (addresses) the role pgleap and, unless
-    `sealed`, everybody else what they could before."""
-    lines = [BEGIN, f'local all "{superuser}" peer map={IDENT_MAP}\n']
+def with_rules(text: str, readers: Sequence[str], sealed: bool, upgrader: Optional[str] = None) -> str:
+    """The pg_hba.conf in which root gets in over the socket, the `readers` (addresses) as the role pgleap and, unless `sealed`,
+    everybody else as before. `upgrader` is the superuser as whom pg_upgrade comes in on a sealed DB_A."""
+    lines = [BEGIN, f"local all {LOCAL_ROLE} peer map={IDENT_MAP}\n"]
+    if sealed and upgrader is not None:
+        lines.append(f'local all "{upgrader}" peer map={IDENT_MAP}\n')
     for reader in readers:
         network = f"{reader}/{ip_address(reader).max_prefixlen}"
         lines.append(f"host replication {READER} {network} scram-sha-256\n")
         lines.append(f"host postgres {READER} {network} scram-sha-256\n")
-    # Nobody else may be that role: what it can do is for DB_A's agent and the old primary's.
-    lines.append(f"host all {READER} all reject\n")
+    # Nobody else may be one of these roles, whatever the fleet's own rules trust.
+    lines.append(f"host all {READER},{LOCAL_ROLE} all reject\nlocal all {READER} reject\n")
     if sealed:
         lines.append(SEALED)
     return "".join([*lines, END, split(text)[1]])
@@ -48,7 +54,9 @@ def without_rules(text: str) -> str:
     return split(text)[1]
 
 
-def with_identities(text: str, superuser: str, os_users: Sequence[str]) -> str:
-    """The pg_ident.conf in which these users of the operating system may be `superuser` by our map."""
-    lines = [f'{IDENT_MAP} {user} "{superuser}"\n' for user in os_users]
+def with_identities(text: str, upgrader: Optional[str] = None) -> str:
+    """The pg_ident.conf in which root may be our local role and, on DB_A, the operating system's postgres the superuser."""
+    lines = [f"{IDENT_MAP} root {LOCAL_ROLE}\n"]
+    if upgrader is not None:
+        lines.append(f'{IDENT_MAP} postgres "{upgrader}"\n')
     return "".join([BEGIN, *lines, END, split(text)[1]])

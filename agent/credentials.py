@@ -1,7 +1,7 @@
 """Verb `credentials`: the role pgleap on the old primary, and its password on both database servers.
 
 The role is how DB_A streams and how each side reads the other's journal. Its grants: REPLICATION, LOGIN, and EXECUTE on the
-functions of the schema pgleap below; pg_hba admits it from the other side's address only. `scripts/uninstall` takes it away.
+functions of the schema pgleap below; pg_hba admits it from the other side's address only. Nothing else uses it.
 """
 
 from __future__ import annotations

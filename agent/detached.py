@@ -59,7 +59,7 @@ class Run:
                 raise Refusal(
                     f"the unit {self.unit} to leave its result",
                     "it ended without one",
-                    f"journalctl -u {self.unit}; then run `pulumi up` again",
+                    f"see {self.progress_file} on this server; then run `pulumi up` again",
                 )
             if server.monotonic() - asked > UNIT_SECONDS:
                 asked, alive = server.monotonic(), self.is_under_way()
@@ -100,7 +100,7 @@ def ask(verb: str, desired: Mapping[str, Any], server: Server, program: str, goe
                     raise
         run.begin(desired, program)
         if goes_on_alone:
-            because = f"DB_A is built anew while writes go on; to wait for it, raise the round and run `pulumi up`; on the server: journalctl -u {run.unit}"
+            because = f"DB_A is built anew while writes go on; to wait for it, raise the round and run `pulumi up`; on the server its progress is in {run.progress_file}"
             return {"changed": [f"started {run.unit}"], "because": because}
         return run.follow()
 

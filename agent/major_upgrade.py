@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable, Dict, List, Optional
 
 from agent import authority, configuration, journal, new_cluster, pg_upgrade, seal
+from agent.client_rules import LOCAL_ROLE
 from agent.cluster import OS_USER, SOCKET_FOLDER
 from agent.journal import Fence
 from agent.postgres import wait_until
@@ -205,8 +206,8 @@ def _begin_statistics(target: UpgradeTarget) -> None:
     only_missing = ["--missing-stats-only"] if new.version >= 18 else []
     target.server.run("systemctl", "stop", STATISTICS_UNIT, check=False)
     target.server.run(
-        "systemd-run", f"--unit={STATISTICS_UNIT}", "--collect", "--quiet", "-p", f"User={OS_USER}",
+        "systemd-run", f"--unit={STATISTICS_UNIT}", "--collect", "--quiet",
         "-E", "PGOPTIONS=-c default_transaction_read_only=off",
         new.program("vacuumdb"), "--all", "--analyze-in-stages", *only_missing, f"--jobs={target.jobs}",
-        f"--host={SOCKET_FOLDER}", f"--port={new.port}", f"--username={new.superuser}",
+        f"--host={SOCKET_FOLDER}", f"--port={new.port}", f"--username={LOCAL_ROLE}",
     )  # fmt: skip

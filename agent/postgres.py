@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any, Callable, Dict, List, Optional
 
-from agent.client_rules import READER
-from agent.cluster import SOCKET_FOLDER, Cluster
+from agent.client_rules import LOCAL_ROLE, READER
+from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Completed, Server
 
@@ -34,14 +34,22 @@ def wait_until(
 
 
 class Postgres:
-    """The cluster on this server, reached as root over the socket by pgleap's own rule (see client_rules)."""
+    """The cluster on this server, reached by root over the socket as pgleap's own local role (see client_rules)."""
 
     def __init__(self, server: Server, cluster: Cluster, address: str) -> None:
         self.server = server
         self.cluster = cluster
         self.address = address
 
-    def _psql(self, sql: str, database: str, check: bool = True, writing: bool = False) -> Completed:
+    def _psql(
+        self,
+        sql: str,
+        database: str,
+        check: bool = True,
+        writing: bool = False,
+        role: str = LOCAL_ROLE,
+        os_user: Optional[str] = None,
+    ) -> Completed:
         cluster = self.cluster
         return self.server.run(
             cluster.program("psql"),
@@ -51,12 +59,13 @@ class Postgres:
             "-d",
             database,
             stdin=sql,
+            user=os_user,
             check=check,
             timeout=None,
             environment={
                 "PGHOST": SOCKET_FOLDER,
                 "PGPORT": str(cluster.port),
-                "PGUSER": cluster.superuser,
+                "PGUSER": role,
                 "PGAPPNAME": "pgleap",
                 # A sealed database is read-only by default, for pgleap too unless it says that it means to write.
                 "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"
@@ -84,6 +93,24 @@ class Postgres:
         """None if a connection succeeds, else why it does not."""
         code, _, error = self._psql("SELECT 1;", "postgres", check=False)
         return None if code == 0 else (error.strip() or f"psql ended with {code}")
+
+    def have_local_role(self) -> List[str]:
+        """Make pgleap's local role, by way of the superuser as the fleet's own rules let the operating system's postgres be it.
+
+        On a replica the role arrives from the primary, where it was made before. What was changed.
+        """
+        found = self._psql(
+            f"SELECT pg_is_in_recovery(), EXISTS (SELECT FROM pg_roles WHERE rolname = '{LOCAL_ROLE}' AND rolsuper AND rolcanlogin);",
+            "postgres",
+            check=False,
+            role=self.cluster.superuser,
+            os_user=OS_USER,
+        )
+        if found.returncode != 0 or found.stdout.strip() != "f|f":
+            return []  # sealed, so it was made before; a replica; or there already. Whether it can be used shows in a moment.
+        create = f"CREATE ROLE {LOCAL_ROLE} SUPERUSER LOGIN PASSWORD NULL;"
+        self._psql(create, "postgres", role=self.cluster.superuser, os_user=OS_USER)
+        return [f"created the role {LOCAL_ROLE}"]
 
     def databases(self) -> List[str]:
         return [row["datname"] for row in self.rows("SELECT datname FROM pg_database WHERE datallowconn ORDER BY oid")]

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Sequence, Set
 
 from agent import client_rules
 from agent.access import write_rules
-from agent.client_rules import READER
+from agent.client_rules import LOCAL_ROLE, READER
 from agent.journal import Fence
 from agent.postgres import OtherSide, Postgres, wait_until
 from agent.report import Refusal, progress
@@ -24,7 +24,8 @@ ENDING_SECONDS = 30
 SEAL_FILE = f"{STATE_FOLDER}/seal.json"
 SEAL_SETTINGS = {"default_transaction_read_only": "on", "autovacuum": "off"}
 
-CLIENTS = f"""backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename IS DISTINCT FROM '{READER}'"""
+# pgleap's own roles are let in by its own rules only, whatever a client calls itself.
+CLIENTS = f"backend_type = 'client backend' AND coalesce(usename NOT IN ('{READER}', '{LOCAL_ROLE}'), true)"
 
 
 def refuse_other_writers(postgres: Postgres) -> None:
@@ -53,10 +54,10 @@ def refuse_other_writers(postgres: Postgres) -> None:
         )
 
 
-def seal(postgres: Postgres, readers: Sequence[str], os_users: Sequence[str], grace: float) -> List[str]:
+def seal(postgres: Postgres, readers: Sequence[str], grace: float) -> List[str]:
     """Seal a running primary. `grace` in seconds is what transactions under way are given. What was changed."""
     server, cluster = postgres.server, postgres.cluster
-    changed = write_rules(server, cluster, readers, sealed=True, os_users=os_users)
+    changed = write_rules(server, cluster, readers, sealed=True)
     changed += _set_for_seal(postgres)
     postgres.reload()  # always: a run before this one may have died between writing the rules and having them read
     ended = _end_clients(postgres, _children(postgres), grace)
@@ -67,7 +68,7 @@ def seal(postgres: Postgres, readers: Sequence[str], os_users: Sequence[str], gr
     return changed + ([f"ended {ended} sessions"] if ended else [])
 
 
-def unseal(postgres: Postgres, readers: Sequence[str], os_users: Sequence[str]) -> List[str]:
+def unseal(postgres: Postgres, readers: Sequence[str]) -> List[str]:
     """Take the seal away: clients get in as before it. What was changed."""
     server = postgres.server
     changed: List[str] = []
@@ -76,7 +77,7 @@ def unseal(postgres: Postgres, readers: Sequence[str], os_users: Sequence[str]) 
         quoted = value.replace("'", "''") if value is not None else ""
         postgres.execute(f"ALTER SYSTEM RESET {name};" if value is None else f"ALTER SYSTEM SET {name} = '{quoted}';")
         changed.append(f"{name} is as it was")
-    changed += write_rules(server, postgres.cluster, readers, sealed=False, os_users=os_users)
+    changed += write_rules(server, postgres.cluster, readers, sealed=False)
     postgres.reload()
     if before:
         server.write_json(SEAL_FILE, {})

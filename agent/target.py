@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 from agent import access
-from agent.client_gate import TARGET_OS_USERS
 from agent.client_rules import without_rules
 from agent.cluster import Cluster, from_desired
 from agent.configuration import Carried
@@ -55,7 +54,7 @@ class UpgradeTarget:
         owner = self.server.owner("postgres")
         for file, text in ((cluster.hba_file, carried.hba), (cluster.ident_file, carried.ident)):
             self.server.write_durably(file, without_rules(text).encode(), mode=0o640, owner=owner)
-        access.write_rules(self.server, cluster, [self.primary.address], sealed=True, os_users=TARGET_OS_USERS)
+        access.write_rules(self.server, cluster, [self.primary.address], sealed=True, on_target=True)
 
     def is_promoted(self) -> bool:
         """Whether the old cluster has left recovery: promotion takes standby.signal away."""

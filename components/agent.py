@@ -31,9 +31,8 @@ class Agent(pulumi.ComponentResource):
     def __init__(self, name: str, args: AgentArgs, opts: pulumi.ResourceOptions) -> None:
         super().__init__("pgleap:fleet:Agent", name, None, opts)
         after = list(args.after)
-        delivery = Delivery(
-            f"{name}-file", args.server, args.program, args.reach, pulumi.ResourceOptions(parent=self, depends_on=after)
-        )
+        own = pulumi.ResourceOptions(parent=self)
+        delivery = Delivery(f"{name}-file", args.server, args.program, args.reach, after=after, opts=own)
         self.installed = Step(
             name,
             args.server,
@@ -41,6 +40,7 @@ class Agent(pulumi.ComponentResource):
             {"sha256": args.program.sha256},
             args.reach,
             program=args.program.delivered,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[*after, delivery]),
+            after=[*after, delivery],
+            opts=own,
         )
         self.register_outputs({"sha256": args.program.sha256})

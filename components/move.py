@@ -16,7 +16,6 @@ class Announcement(ServerPart):
     """Writes phase and round into a database server's journal; refuses what is no move from there."""
 
     verb: ClassVar[Verb] = Verb.ANNOUNCE
-    first: ClassVar[bool] = True
 
 
 class ReadinessArgs(PartArgs):

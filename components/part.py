@@ -28,7 +28,6 @@ class ServerPart(pulumi.ComponentResource):
     engine would delete what it no longer finds."""
 
     verb: ClassVar[Verb]
-    first: ClassVar[bool] = False
     secret: ClassVar[bool] = False
     step: Step
 
@@ -40,8 +39,8 @@ class ServerPart(pulumi.ComponentResource):
             self.verb,
             args.desired,
             args.reach,
-            first=self.first,
             secret=self.secret,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=list(args.after)),
+            after=args.after,
+            opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({} if self.secret else {"facts": self.step.facts})

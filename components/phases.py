@@ -98,6 +98,11 @@ def check_move(before: Phase | None, before_round: int, to: Phase, to_round: int
         )
     if to is before:
         return
+    if before is Phase.CUTOVER:
+        raise MoveRefusedError(
+            "From a finished cutover there is no move: DB_A has taken writes that no other database has, and going back would lose them.\n"
+            f"To do: pulumi config set phase {Phase.CUTOVER}"
+        )
     if to not in MOVES[before]:
         there_are = " or ".join(MOVES[before])
         raise MoveRefusedError(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import pulumi
 from pulumi_command import remote
@@ -25,7 +25,7 @@ PER_DIAL_SECONDS = 5
 class Reach:
     """What every step of a run shares: how servers are reached, the round, and the move's permission to begin.
 
-    `allowed` fails if the move is refused; the first steps' inputs are made from it, and all others wait for those.
+    `allowed` fails if the move is refused; every step's input is made from it.
     """
 
     ssh: Ssh
@@ -60,6 +60,12 @@ def connection(server: Server, reach: Reach) -> remote.ConnectionArgs:
     )
 
 
+def in_order(reach: Reach, after: Sequence[pulumi.Resource]) -> pulumi.Output[Any]:
+    """Known once the move is allowed and the steps before stand as they were asked to. What it is applied to waits for them, and
+    fails with them; `depends_on` alone is content with a step that the engine left out."""
+    return pulumi.Output.all(reach.allowed, *(step.as_asked for step in after if isinstance(step, Step)))
+
+
 class Step(remote.Command):
     """A verb of the agent on a server, with the desired state as JSON on its standard input.
 
@@ -76,43 +82,60 @@ class Step(remote.Command):
         reach: Reach,
         *,
         program: str = INSTALLED,
-        first: bool = False,
         secret: bool = False,
+        after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions,
     ) -> None:
         state = {"server": server.name, "address": server.address, "round": reach.round, **desired}
-        stdin: pulumi.Input[str] = pulumi.Output.json_dumps(state) if secret else json.dumps(state)
-        if first:
-            stdin = reach.allowed.apply(lambda _: json.dumps(state))
+        desired_now: pulumi.Output[str] = (
+            pulumi.Output.json_dumps(state) if secret else pulumi.Output.from_input(json.dumps(state))
+        )
         command = f"{SUDO} {program} {verb.value}"
         super().__init__(
             name,
             connection=connection(server, reach),
             create=command,
             update=command,
-            stdin=stdin,
+            stdin=pulumi.Output.all(desired_now, in_order(reach, after)).apply(lambda both: str(both[0])),
             logging=remote.Logging.STDERR,
             add_previous_output_in_env=False,
-            opts=opts,
+            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
+        )
+        # The engine answers with the old state if it was told to leave this step out; nothing may follow then.
+        self.as_asked = pulumi.Output.unsecret(
+            pulumi.Output.all(self.stdin, desired_now).apply(lambda both: both[0] == both[1] or self._refuse_to_go_on())
         )
 
     @property
     def facts(self) -> pulumi.Output[dict[str, Any]]:
         """What the agent found and did; unknown in a preview in which the step would run."""
-        return self.stdout.apply(lambda text: dict(json.loads(text)))
+        return self.stdout.apply(lambda text: dict(json.loads(text)) if text else self._refuse_to_go_on())
+
+    def _refuse_to_go_on(self) -> NoReturn:
+        raise pulumi.RunError(
+            f"Expected: every step in its order. Found: {self._name} was left out or failed, and what comes after it must not run.\n"
+            "To do: pulumi up, without --target, --exclude or --continue-on-error"
+        )
 
 
 class Delivery(remote.CopyToRemote):
     """The agent's file in the home of the SSH user. A connection that changes alone copies nothing, hence the triggers."""
 
     def __init__(
-        self, name: str, server: Server, program: AgentProgram, reach: Reach, opts: pulumi.ResourceOptions
+        self,
+        name: str,
+        server: Server,
+        program: AgentProgram,
+        reach: Reach,
+        *,
+        after: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions,
     ) -> None:
         super().__init__(
             name,
             connection=connection(server, reach),
             source=pulumi.FileAsset(str(program.file)),
-            remote_path=reach.allowed.apply(lambda _: program.delivered),
+            remote_path=in_order(reach, after).apply(lambda _: program.delivered),
             triggers=[server.address, server.host_key, reach.round],
-            opts=opts,
+            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
         )

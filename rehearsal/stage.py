@@ -67,10 +67,10 @@ def opened(place: Place) -> Stage:
 
 
 def psql_as_root(host: Host) -> Psql:
-    """psql on a host's own socket as root, which pgleap's rules admit as the superuser, also while clients are refused."""
+    """psql on a host's own socket as root, which pgleap's rules admit as its local role, also while clients are refused."""
 
     def psql(database: str, text: str) -> str:
-        argv = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", databases.SUPERUSER, "-d", database]
+        argv = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "pgleap_root", "-d", database]
         return host.run(argv, stdin=text)
 
     return psql

@@ -19,24 +19,38 @@ def test_taking_the_rules_away_gives_back_the_very_bytes(rest: str, sealed: bool
     """A pg_hba.conf that came back different locks somebody out after the night."""
     if rest.startswith(client_rules.BEGIN):
         return
-    with_rules = client_rules.with_rules(rest, "postgres", ["10.0.0.4"], sealed)
+    with_rules = client_rules.with_rules(rest, ["10.0.0.4"], sealed)
     assert client_rules.without_rules(with_rules) == rest
-    assert client_rules.with_rules(with_rules, "postgres", ["10.0.0.4"], sealed) == with_rules
+    assert client_rules.with_rules(with_rules, ["10.0.0.4"], sealed) == with_rules
 
 
 def test_sealed_rules_stand_first_and_refuse_everybody_but_the_reader() -> None:
     """The first line that matches decides: a reject below the fleet's own rules would refuse nobody."""
-    lines = client_rules.with_rules(HBA, "postgres", ["10.0.0.4"], sealed=True).splitlines()
+    lines = client_rules.with_rules(HBA, ["10.0.0.4"], sealed=True).splitlines()
     rules = [line for line in lines if not line.startswith("#")]
-    assert rules[:6] == [
-        'local all "postgres" peer map=pgleap',
+    own = [
+        "local all pgleap_root peer map=pgleap",
         "host replication pgleap 10.0.0.4/32 scram-sha-256",
         "host postgres pgleap 10.0.0.4/32 scram-sha-256",
-        "host all pgleap all reject",
-        "local all all reject",
-        "host all all all reject",
+        "host all pgleap,pgleap_root all reject",
+        "local all pgleap reject",
     ]
-    assert rules[6:] == HBA.splitlines()[1:]
+    assert rules == [*own, "local all all reject", "host all all all reject", *HBA.splitlines()[1:]]
+
+
+def test_until_the_seal_the_rules_name_none_but_pgleaps_own_roles() -> None:
+    """A rule for the superuser would shut out the operating system's postgres, and with it the nightly backup."""
+    lines = client_rules.split(client_rules.with_rules(HBA, ["10.0.0.4"], sealed=False))[0].splitlines()
+    roles = {role for line in lines if not line.startswith("#") for role in line.split()[2].split(",")}
+    assert roles == {"pgleap", "pgleap_root"}
+
+
+def test_pg_upgrade_gets_into_a_sealed_target_and_nowhere_else() -> None:
+    """pg_upgrade --check comes to the running standby as the operating system's postgres; on the old primary nobody may."""
+    on_target = client_rules.with_rules(HBA, ["10.0.0.1"], sealed=True, upgrader="postgres").splitlines()
+    assert on_target.index('local all "postgres" peer map=pgleap') < on_target.index("local all all reject")
+    assert 'pgleap postgres "postgres"' in client_rules.with_identities("", upgrader="postgres")
+    assert "postgres" not in client_rules.with_identities("")
 
 
 def test_a_password_is_kept_as_postgresql_would() -> None:
