@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Callable, Dict, Mapping, Optional
 
+from agent.postgres import wait_until
 from agent.report import Facts, Refusal, progress
 from agent.server import STATE_FOLDER, Server
 
 POLL_SECONDS = 0.03
 # How often systemd is asked whether the unit still lives; its result is looked for at every poll.
 UNIT_SECONDS = 0.5
+UNLOADING_SECONDS = 30
 
 
 class Run:
@@ -36,6 +38,15 @@ class Run:
     def begin(self, desired: Mapping[str, Any], program: str) -> None:
         """Start the unit with this desired state as its request. `program` is the agent's path."""
         server = self.server
+        # A unit that has left its result may take a moment more to go, and systemd starts no second one of its name.
+        server.run("systemctl", "reset-failed", self.unit, check=False)
+        wait_until(
+            server,
+            UNLOADING_SECONDS,
+            f"{self.unit} of the run before to be gone",
+            self._load_state,
+            f"systemctl stop {self.unit}",
+        )
         server.path(self.result_file).unlink(missing_ok=True)
         server.path(self.progress_file).unlink(missing_ok=True)
         server.write_json(self.request_file, dict(desired))
@@ -43,6 +54,10 @@ class Run:
             "systemd-run", f"--unit={self.unit}", "--collect", "--quiet", "-p", f"StandardError=append:{server.path(self.progress_file)}",
             "-p", "StandardOutput=null", "/usr/bin/env", "python3", "-I", program, "run", self.verb,
         )  # fmt: skip
+
+    def _load_state(self) -> Optional[str]:
+        state = self.server.run("systemctl", "show", "--property=LoadState", "--value", self.unit).stdout.strip()
+        return None if state == "not-found" else f"it is {state}"
 
     def follow(self) -> Facts:
         """Show its progress until it ends; its facts. Raises its Refusal, or one of our own if it ended without a word."""

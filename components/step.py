@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -60,10 +61,14 @@ def connection(server: Server, reach: Reach) -> remote.ConnectionArgs:
     )
 
 
-def in_order(reach: Reach, after: Sequence[pulumi.Resource]) -> pulumi.Output[Any]:
-    """Known once the move is allowed and the steps before stand as they were asked to. What it is applied to waits for them, and
-    fails with them; `depends_on` alone is content with a step that the engine left out."""
-    return pulumi.Output.all(reach.allowed, *(step.as_asked for step in after if isinstance(step, Step)))
+async def in_order(given: str, reach: Reach, after: Sequence[pulumi.Resource]) -> str:
+    """`given`, once the move is allowed and the steps before stand as they were asked to; fails with them. `depends_on` alone
+    is content with a step that the engine left out."""
+    await reach.allowed.future()
+    for step in after:
+        if isinstance(step, Step):
+            await step.stands
+    return given
 
 
 class Step(remote.Command):
@@ -87,29 +92,29 @@ class Step(remote.Command):
         opts: pulumi.ResourceOptions,
     ) -> None:
         state = {"server": server.name, "address": server.address, "round": reach.round, **desired}
-        desired_now: pulumi.Output[str] = (
-            pulumi.Output.json_dumps(state) if secret else pulumi.Output.from_input(json.dumps(state))
-        )
+        asked = pulumi.Output.json_dumps(state) if secret else pulumi.Output.from_input(json.dumps(state))
         command = f"{SUDO} {program} {verb.value}"
         super().__init__(
             name,
             connection=connection(server, reach),
             create=command,
             update=command,
-            stdin=pulumi.Output.all(desired_now, in_order(reach, after)).apply(lambda both: str(both[0])),
+            stdin=asked.apply(lambda text: in_order(text, reach, after)),
             logging=remote.Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
         )
-        # The engine answers with the old state if it was told to leave this step out; nothing may follow then.
-        self.as_asked = pulumi.Output.unsecret(
-            pulumi.Output.all(self.stdin, desired_now).apply(lambda both: both[0] == both[1] or self._refuse_to_go_on())
-        )
+        self.stands: Awaitable[None] = asyncio.ensure_future(self._stands_as(asked))
 
     @property
     def facts(self) -> pulumi.Output[dict[str, Any]]:
         """What the agent found and did; unknown in a preview in which the step would run."""
         return self.stdout.apply(lambda text: dict(json.loads(text)) if text else self._refuse_to_go_on())
+
+    async def _stands_as(self, asked: pulumi.Output[str]) -> None:
+        """Told to leave a step out (`--target`, `--exclude`), the engine answers with the state before: nothing may follow then."""
+        if await self.stdin.future() != await asked.future():
+            self._refuse_to_go_on()
 
     def _refuse_to_go_on(self) -> NoReturn:
         raise pulumi.RunError(
@@ -135,7 +140,7 @@ class Delivery(remote.CopyToRemote):
             name,
             connection=connection(server, reach),
             source=pulumi.FileAsset(str(program.file)),
-            remote_path=in_order(reach, after).apply(lambda _: program.delivered),
+            remote_path=in_order(program.delivered, reach, after),
             triggers=[server.address, server.host_key, reach.round],
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
         )

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from agent import hosts_file, journal, offline_tasks, pg_upgrade, postgres, seal, target
+from agent import client_rules, hosts_file, journal, offline_tasks, pg_upgrade, postgres, seal, target
 from agent.detached import Run
 from agent.major_upgrade import STATISTICS_UNIT
 from agent.server import Server
@@ -280,7 +280,7 @@ def test_files_and_units_on_the_servers_are_those_of_the_agent(page: Path) -> No
     assert set(re.findall(r"/var/lib/pgleap/[\w./-]*\w", text)) <= files
     assert set(re.findall(r"journalctl -u (pgleap-[\w-]+)", text)) <= {STATISTICS_UNIT}
     if "slot" in text:
-        assert set(re.findall(r"`(pgleap_\w+)`", text)) <= {target.SLOT}
+        assert set(re.findall(r"`(pgleap_\w+)`", text)) <= {target.SLOT, client_rules.LOCAL_ROLE}
 
 
 def test_what_is_called_missing_is_missing() -> None:
