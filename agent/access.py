@@ -34,13 +34,17 @@ def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:
             "no postmaster",
             f"start it, or mend pgleap:postgres (unit {cluster.unit})",
         )
-    sealed = client_rules.is_sealed(server.path(cluster.hba_file).read_text())
-    changed = write_rules(server, cluster, readers, sealed)
+    changed = write_rules(server, cluster, readers, is_sealed(server, cluster))
     # A run before this one may have died between writing the rules and having them read, or before the role was made.
     if changed or postgres.answers() is not None:
         changed += postgres.have_local_role()
         postgres.reload()
     return changed
+
+
+def is_sealed(server: Server, cluster: Cluster) -> bool:
+    """Whether the rules on the disk refuse clients."""
+    return client_rules.is_sealed(_text(server, cluster.hba_file))
 
 
 def write_rules(
@@ -52,14 +56,18 @@ def write_rules(
     rules = partial(client_rules.with_rules, readers=readers, sealed=sealed, upgrader=upgrader)
     changed = []
     for file, render in ((cluster.ident_file, identities), (cluster.hba_file, rules)):
-        path = server.path(file)
-        if not path.exists():
+        if not server.path(file).exists():
             raise Refusal(f"the file {file}", "none", "mend pgleap:postgres (layout, cluster, old.config)")
-        text = path.read_text()
+        text = _text(server, file)
         if render(text) != text:
-            server.write_durably(file, render(text).encode())
+            server.write_durably(file, render(text).encode(errors="surrogateescape"))
             changed.append(f"wrote {file}")
     return changed
+
+
+def _text(server: Server, file: str) -> str:
+    """A file as it is: line ends, and bytes that are no UTF-8, come back as they were."""
+    return server.path(file).read_bytes().decode(errors="surrogateescape")
 
 
 def refuse_managers(server: Server) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from typing import Any, List, Mapping, Optional
 
 from agent import access, authority, journal, seal
-from agent.client_rules import is_sealed
 from agent.cluster import from_desired
 from agent.journal import Authority, Journal
 from agent.postgres import OtherSide, Postgres, wait_until
@@ -98,7 +97,7 @@ def _seal_target(postgres: Postgres, other: OtherSide) -> Facts:
             changed.append(f"renounced epoch {theirs.epoch}")
     if not postgres.is_running():
         return _facts(changed, "no PostgreSQL of this version runs here, so no client gets in", own)
-    if not is_sealed(server.path(postgres.cluster.hba_file).read_text()):
+    if not access.is_sealed(server, postgres.cluster):
         changed += access.write_rules(server, postgres.cluster, [other.address], sealed=True, on_target=True)
         postgres.reload()
 

@@ -12,6 +12,8 @@ from agent.server import STATE_FOLDER, Completed, Server
 
 PASSWORD_FILE = f"{STATE_FOLDER}/pgpass"
 POLL_SECONDS = 0.02
+# Every transaction that was given an id holds a lock on it until it ends; waiting for another's is not holding.
+HOLDING_AN_ID = "(SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND granted)"
 RELOAD_SECONDS = 10
 
 
@@ -229,7 +231,9 @@ class OtherSide:
         return found
 
     def next_xid(self) -> int:
-        return int(self.ask("SELECT pg_snapshot_xmax(pg_current_snapshot());"))
+        """Its next transaction id, as `seal.next_xid` sees it: those that hold an id and go on are counted, and first."""
+        text = self.ask(f"SELECT {HOLDING_AN_ID}; SELECT pg_snapshot_xmax(pg_current_snapshot());")
+        return sum(int(line) for line in text.splitlines())
 
     def refuses_clients(self, superuser: str) -> Optional[str]:
         """None if its rules refuse a client that comes as the superuser from here; else what happened instead."""

@@ -7,13 +7,13 @@ left; autovacuum is off and its workers ended, for they take transaction ids; a 
 
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, List, Optional, Sequence, Set
 
-from agent import client_rules
-from agent.access import write_rules
+from agent.access import is_sealed, write_rules
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.journal import Fence
-from agent.postgres import OtherSide, Postgres, wait_until
+from agent.postgres import HOLDING_AN_ID, OtherSide, Postgres, wait_until
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER
 
@@ -24,8 +24,10 @@ ENDING_SECONDS = 30
 SEAL_FILE = f"{STATE_FOLDER}/seal.json"
 SEAL_SETTINGS = {"default_transaction_read_only": "on", "autovacuum": "off"}
 
-# pgleap's own roles are let in by its own rules only, whatever a client calls itself.
-CLIENTS = f"backend_type = 'client backend' AND coalesce(usename NOT IN ('{READER}', '{LOCAL_ROLE}'), true)"
+# pgleap's own roles are let in by its own rules only, whatever a client calls itself. A walsender with a database
+# (`replication=database`) is a client session too, and can write, as long as it does not stream.
+CLIENTS = f"""coalesce(usename NOT IN ('{READER}', '{LOCAL_ROLE}'), true) AND (backend_type = 'client backend' OR
+ backend_type = 'walsender' AND datid IS NOT NULL AND pid NOT IN (SELECT pid FROM pg_stat_replication WHERE state <> 'startup'))"""
 
 
 def refuse_other_writers(postgres: Postgres) -> None:
@@ -60,7 +62,7 @@ def seal(postgres: Postgres, readers: Sequence[str], grace: float) -> List[str]:
     changed = write_rules(server, cluster, readers, sealed=True)
     changed += _set_for_seal(postgres)
     postgres.reload()  # always: a run before this one may have died between writing the rules and having them read
-    ended = _end_clients(postgres, _children(postgres), grace)
+    ended = _end_clients(postgres, _connections(postgres), grace)
     _end_autovacuum(postgres)
     refused = refused_from_here(postgres)
     if refused is not None:
@@ -95,11 +97,13 @@ def unseal(postgres: Postgres, readers: Sequence[str]) -> List[str]:
 
 def is_whole(postgres: Postgres) -> Optional[str]:
     """None if the seal holds, else what is missing of it."""
-    if not client_rules.is_sealed(postgres.server.path(postgres.cluster.hba_file).read_text()):
+    if not is_sealed(postgres.server, postgres.cluster):
         return f"{postgres.cluster.hba_file} lets clients in"
     refused = refused_from_here(postgres)
     if refused is not None:
         return f"from outside: {refused}"
+    if postgres.value("current_setting('autovacuum')") != "off":
+        return "autovacuum is on, which takes transaction ids"
     inside = int(postgres.value(f"(SELECT count(*) FROM pg_stat_activity WHERE {CLIENTS})"))
     return f"{inside} client sessions are inside" if inside else None
 
@@ -109,9 +113,7 @@ def take_fence(postgres: Postgres) -> Fence:
     asynchronous commit that was acknowledged may not be flushed yet."""
 
     def look() -> Optional[str]:
-        holders = postgres.value(
-            "(SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND pid <> pg_backend_pid())"
-        )
+        holders = postgres.value(HOLDING_AN_ID)
         prepared = postgres.value("(SELECT count(*) FROM pg_prepared_xacts)")
         return None if holders == "0" and prepared == "0" else f"{holders} transactions with an id, {prepared} prepared"
 
@@ -130,8 +132,12 @@ def take_fence(postgres: Postgres) -> Fence:
 
 
 def next_xid(postgres: Postgres) -> int:
-    """The next transaction id; if it is still the fence's, nothing was written since. (An equal LSN proves nothing: reads move it.)"""
-    return int(postgres.value("pg_snapshot_xmax(pg_current_snapshot())"))
+    """The next transaction id; if it is still the fence's, nothing was written since. (An equal LSN proves nothing: reads move it.)
+
+    A snapshot's xmax follows the last transaction that has ended, so those that hold an id and go on are counted, and first.
+    """
+    holding = int(postgres.value(HOLDING_AN_ID))
+    return int(postgres.value("pg_snapshot_xmax(pg_current_snapshot())")) + holding
 
 
 def refused_from_here(postgres: Postgres) -> Optional[str]:
@@ -161,22 +167,27 @@ def _set_for_seal(postgres: Postgres) -> List[str]:
     return [f"set {name} = {SEAL_SETTINGS[name]}" for name in missing]
 
 
-def _children(postgres: Postgres) -> Dict[int, str]:
-    """The postmaster's children by pid, with the titles they show."""
-    postmaster = postgres.postmaster()
-    listed = postgres.server.run("ps", "--ppid", str(postmaster), "-o", "pid=,args=", check=False).stdout
-    found = {}
+def _connections(postgres: Postgres) -> Set[int]:
+    """The postmaster's children that may serve a connection, also one that is not let in yet (its title: ps_status.c).
+
+    Such a title says where the connection comes from, `host(port)` or `[local]`, or is still the postmaster's own. The other
+    processes without a session, such as the logger, have neither: they must be left alone.
+    """
+    listed = postgres.server.run("ps", "--ppid", str(postgres.postmaster()), "-o", "pid=,args=", check=False).stdout
+    found = set()
     for line in listed.splitlines():
         pid, _, title = line.strip().partition(" ")
-        found[int(pid)] = title
+        if not title.startswith("postgres: ") or re.search(r"\[local\]|\(\d+\)", title):
+            found.add(int(pid))
     return found
 
 
-def _end_clients(postgres: Postgres, children: Dict[int, str], grace: float) -> int:
+def _end_clients(postgres: Postgres, old_rules: Set[int], grace: float) -> int:
     """End every client session: idle ones at once, the others after `grace` seconds. How many were ended.
 
-    `children` are the processes there were right after the reload: one that was still authenticating then came in under the old
-    rules and shows in pg_stat_activity only once it is in, so those are ended too.
+    `old_rules` are the connections there were right after the reload: one that was still authenticating then comes in under the
+    old rules and shows in pg_stat_activity only once it is in. One look at pg_stat_activity, then at the processes: in the other
+    order, or with two looks, it could come in between and be missed by both.
     """
     server = postgres.server
     deadline = server.monotonic() + grace
@@ -186,22 +197,19 @@ def _end_clients(postgres: Postgres, children: Dict[int, str], grace: float) -> 
         late = server.monotonic() > deadline
         idle = f"(state = 'idle' AND clock_timestamp() - state_change >= interval '{IDLE_MILLISECONDS} milliseconds')"
         rows = postgres.rows(
-            "SELECT pid, usename, coalesce(host(client_addr), 'socket') AS client, state,"
-            f" CASE WHEN {late} OR {idle} THEN pg_terminate_backend(pid) ELSE false END AS ended"
-            f" FROM pg_stat_activity WHERE {CLIENTS}"
+            "SELECT pid, client, who, state,"
+            f" CASE WHEN client AND ({late} OR {idle}) THEN pg_terminate_backend(pid) ELSE false END AS ended"
+            " FROM (SELECT pid, state, state_change,"
+            " concat_ws(' from ', usename, coalesce(host(client_addr), 'the socket')) AS who,"
+            f" ({CLIENTS}) AS client FROM pg_stat_activity) AS activity"
         )
         ended.update(row["pid"] for row in rows if row["ended"])
-        if rows:
-            first = rows[0]
-            return f"{len(rows)} sessions inside, such as {first['usename']} from {first['client']} ({first['state']})"
-        known = {row["pid"] for row in postgres.rows("SELECT pid FROM pg_stat_activity")}
-        entering = [
-            pid
-            for pid, title in _children(postgres).items()
-            if pid in children and pid not in known and not title.endswith("logger")
-        ]
+        entering = (_connections(postgres) & old_rules) - {row["pid"] for row in rows}
         for pid in entering:
             server.run("kill", "-TERM", str(pid), check=False)
+        clients = [row for row in rows if row["client"]]
+        if clients:
+            return f"{len(clients)} sessions inside, such as {clients[0]['who']} ({clients[0]['state']})"
         return f"{len(entering)} connections were still being let in" if entering else None
 
     wait_until(

@@ -1,7 +1,8 @@
 """What waits for what, by the phase that is gone to; design.md's "Order" in code. Pure.
 
 A phase's order is a sequence of stages: the parts of one stage run side by side, and each stage waits for the one before it.
-A part without steps (a fleet without workers, say) hands on what it waited for.
+A part without steps (a fleet without workers, say) hands on what it waited for. Between two stages with a step for each of many
+servers stands one that belongs to a database server: otherwise there would be an edge for every pair.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ ORDER: dict[Phase, Stages] = {
         (Part.ANNOUNCE_OLD_PRIMARY,),
         (Part.CREDENTIALS,),
         (Part.TARGET_DATABASE,),
-        (Part.TARGET_GATE,),
         (Part.READY,),
         (Part.TASKS, Part.LOAD_BALANCER),
+        (Part.TARGET_GATE,),
         (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
         (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS),
         (Part.OLD_PRIMARY_GATE,),
@@ -66,9 +67,9 @@ ORDER: dict[Phase, Stages] = {
     Phase.UPGRADE: (
         (Part.ANNOUNCE_TARGET,),
         (Part.ANNOUNCE_OLD_PRIMARY,),
-        (Part.CREDENTIALS,),
         (Part.READY,),
         (Part.TASKS, Part.LOAD_BALANCER),
+        (Part.CREDENTIALS,),
         (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
         (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS),
         (Part.TARGET_GATE,),

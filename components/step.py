@@ -93,25 +93,26 @@ class Step(remote.Command):
     ) -> None:
         state = {"server": server.name, "address": server.address, "round": reach.round, **desired}
         asked = pulumi.Output.json_dumps(state) if secret else pulumi.Output.from_input(json.dumps(state))
+        stdin: pulumi.Output[str] = asked.apply(lambda text: in_order(text, reach, after))
         command = f"{SUDO} {program} {verb.value}"
         super().__init__(
             name,
             connection=connection(server, reach),
             create=command,
             update=command,
-            stdin=asked.apply(lambda text: in_order(text, reach, after)),
+            stdin=stdin,
             logging=remote.Logging.STDERR,
             add_previous_output_in_env=False,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
         )
-        self.stands: Awaitable[None] = asyncio.ensure_future(self._stands_as(asked))
+        self.stands: Awaitable[None] = asyncio.ensure_future(self._verify(asked))
 
     @property
     def facts(self) -> pulumi.Output[dict[str, Any]]:
         """What the agent found and did; unknown in a preview in which the step would run."""
         return self.stdout.apply(lambda text: dict(json.loads(text)) if text else self._refuse_to_go_on())
 
-    async def _stands_as(self, asked: pulumi.Output[str]) -> None:
+    async def _verify(self, asked: pulumi.Output[str]) -> None:
         """Told to leave a step out (`--target`, `--exclude`), the engine answers with the state before: nothing may follow then."""
         if await self.stdin.future() != await asked.future():
             self._refuse_to_go_on()
@@ -136,11 +137,13 @@ class Delivery(remote.CopyToRemote):
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions,
     ) -> None:
+        path = pulumi.Output.from_input(program.delivered)
+        remote_path: pulumi.Output[str] = path.apply(lambda text: in_order(text, reach, after))
         super().__init__(
             name,
             connection=connection(server, reach),
             source=pulumi.FileAsset(str(program.file)),
-            remote_path=in_order(program.delivered, reach, after),
+            remote_path=remote_path,
             triggers=[server.address, server.host_key, reach.round],
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
         )

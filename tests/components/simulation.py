@@ -118,8 +118,7 @@ class SimulatedFleet(Servers):
         if fault is Fault.HALF_WAY:
             await asyncio.sleep(GOES_ON_SECONDS)
         try:
-            if fault is Fault.BEFORE:
-                raise Refusal("luck", "a fault that the test put here", "again")
+            must_have_luck(fault)
             must_hold(played, program)
             facts = self.act(played, verb, desired)
         except Refusal as refused:
@@ -134,3 +133,9 @@ class SimulatedFleet(Servers):
             return Result(None)
         listener.stdout(json.dumps(facts).encode() + b"\n")
         return Result(0)
+
+
+def must_have_luck(fault: Fault | None) -> None:
+    """Raises Refusal if the test wants it."""
+    if fault is Fault.BEFORE:
+        raise Refusal("luck", "a fault that the test put here", "again")

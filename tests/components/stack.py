@@ -45,9 +45,8 @@ class Stack:
 
     def urn(self, step: str) -> str:
         """The URN of a step by its name, as `--target` wants it."""
-        return next(
-            found["urn"] for found in self.pulumi.resources() if found["custom"] and found["urn"].endswith(f"::{step}")
-        )
+        steps = (str(found["urn"]) for found in self.pulumi.resources() if found["custom"])
+        return next(urn for urn in steps if urn.endswith(f"::{step}"))
 
 
 @contextmanager
@@ -60,10 +59,9 @@ def opened(engine: Path, folder: Path, raw: Mapping[str, Any], *, checkpoints: b
         for part in ("__main__.py", "Pulumi.yaml", "components", "agent", ".venv"):
             (project / part).symlink_to(PROJECT / part)
     fleet = SimulatedFleet(Settings.from_config(raw), folder / "servers")
-    with serving(fleet) as environment:
-        if not checkpoints:
-            environment = {**environment, **NO_CHECKPOINTS}
-        pulumi = Pulumi(engine, project, folder / "home", folder / "state", "sim", environment=environment)
+    with serving(fleet) as plugins:
+        variables = plugins if checkpoints else {**plugins, **NO_CHECKPOINTS}
+        pulumi = Pulumi(engine, project, folder / "home", folder / "state", "sim", environment=variables)
         if is_new:
             pulumi.init()
             values = {f"pgleap:{key}": value for key, value in raw.items() if key not in ("phase", "round", "password")}

@@ -2,46 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from agent.journal import Authority, must_read
-from tests.components.conftest import Stack
+from tests.components.stack import FORWARD, Snapshots, Stack, opened
 from tests.unit.example_config import config
 
 pytestmark = pytest.mark.engine
 
-FORWARD = ("prepare", "readonly", "upgrade", "cutover")
+StackAt = Callable[..., Stack]
 
 
-def test_the_way_forward_and_nothing_to_do_twice(stack: Stack) -> None:
+@pytest.mark.parametrize("phase", FORWARD)
+def test_nothing_to_do_twice(stack_at: StackAt, phase: str) -> None:
     """A step that reports a change at every `up` hides the change that matters."""
-    for phase in FORWARD:
-        assert stack.up(phase).exit == 0, phase
-        preview = stack.unchanged()
-        assert preview.exit == 0, preview.said
-        assert stack.up(phase).exit == 0
-        assert stack.fleet.events == []
+    stack = stack_at(phase)
+    preview = stack.unchanged()
+    assert preview.exit == 0, preview.said
+    assert stack.up(phase).exit == 0
+    assert stack.fleet.events == []
+
+
+def test_the_way_forward_arrives(stack_at: StackAt) -> None:
+    """Steps that all ran may still have left the fleet elsewhere."""
+    stack = stack_at("cutover")
     assert must_read(stack.fleet.target.machine).authority is Authority.HOLDS
     assert must_read(stack.fleet.primary.machine).authority is Authority.RELEASED
-    assert set(stack.fleet.named("web1").names.values()) == {stack.fleet.settings.target.address}
+    assert set(stack.fleet.named("web1").now.names.values()) == {stack.fleet.settings.target.address}
     assert stack.pulumi.outputs()["finished"] == {"phase": "cutover", "round": 1}
 
 
-def test_the_order_of_steps(stack: Stack) -> None:
+def test_the_order_of_steps(snapshots: Snapshots) -> None:
     """An order that is only wished for shows under the engine, which runs side by side what it may."""
-    stack.up("prepare").checked()
-    steps = stack.fleet.steps()
+    steps = snapshots.steps("prepare")
     assert steps[0] == ("db1", "install")
     assert steps[1] == ("db1", "announce")
     assert steps.index(("db1", "client-gate")) < steps.index(("web1", "hosts-file"))
     assert steps.index(("worker1", "offline-tasks")) < steps.index(("db-a", "announce"))
     assert steps[-2:] == [("db-a", "finish"), ("db1", "finish")]
 
-    stack.up("readonly").checked()
-    steps = stack.fleet.steps()
+    steps = snapshots.steps("readonly")
     assert steps[:2] == [("db-a", "announce"), ("db1", "announce")]
     gate = steps.index(("db1", "client-gate"))
     assert all(
@@ -57,12 +60,10 @@ def test_the_order_of_steps(stack: Stack) -> None:
     assert ("worker2", "offline-tasks") not in steps, "worker2 is kept until upgrade"
     assert ("web3", "hosts-file") not in steps, "drained servers keep their hosts files"
 
-    stack.up("upgrade").checked()
-    steps = stack.fleet.steps()
+    steps = snapshots.steps("upgrade")
     assert steps.index(("worker2", "offline-tasks")) < steps.index(("db-a", "upgrade-target"))
 
-    stack.up("cutover").checked()
-    steps = stack.fleet.steps()
+    steps = snapshots.steps("cutover")
     order = [
         ("db1", "client-gate"),
         ("db-a", "client-gate"),
@@ -75,10 +76,9 @@ def test_the_order_of_steps(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("furthest", ["readonly", "upgrade"])
-def test_back_to_prepare_and_forward_again(stack: Stack, furthest: str) -> None:
+def test_back_to_prepare_and_forward_again(stack_at: StackAt, furthest: str) -> None:
     """A way back that leaves something behind blocks the next attempt."""
-    for phase in FORWARD[: FORWARD.index(furthest) + 1]:
-        stack.up(phase).checked()
+    stack = stack_at(furthest)
     refused = stack.up("prepare")
     assert refused.exit != 0
     assert "pulumi config set round 2" in refused.said
@@ -94,24 +94,22 @@ def test_back_to_prepare_and_forward_again(stack: Stack, furthest: str) -> None:
     assert stack.fleet.target.open
 
 
-def test_back_from_prepare_needs_no_reachable_target(stack: Stack) -> None:
+def test_back_from_upgrade_needs_no_reachable_target(stack_at: StackAt) -> None:
     """Writes come back even if DB_A is what broke."""
-    for phase in ("prepare", "readonly", "upgrade"):
-        stack.up(phase).checked()
+    stack = stack_at("upgrade")
     stack.fleet.unreachable.add("db-a")
     assert stack.up("prepare", 2).exit != 0
     assert stack.fleet.primary.open
-    assert set(stack.fleet.named("web1").names.items()) == set(stack.fleet.settings.names_before.items())
-    assert stack.fleet.named("worker1").tasks == {"celery.service": "running"}
+    assert set(stack.fleet.named("web1").now.names.items()) == set(stack.fleet.settings.names_before.items())
+    assert stack.fleet.named("worker1").now.tasks == {"celery.service": "running"}
     stack.fleet.unreachable.clear()
     stack.up("prepare", 2).checked()
 
 
-def test_what_is_no_move_is_refused_in_the_preview(stack: Stack) -> None:
+def test_what_is_no_move_is_refused_in_the_preview(stack_at: StackAt) -> None:
     """A step that had begun before the refusal would leave the fleet between two phases."""
-    stack.up("prepare").checked()
+    stack = stack_at("prepare")
     stack.ask("cutover", 1)
-    stack.fleet.events.clear()
     preview = stack.pulumi.preview()
     assert preview.exit != 0
     assert "From prepare there is no move to cutover; from prepare one goes to readonly" in preview.said
@@ -119,8 +117,9 @@ def test_what_is_no_move_is_refused_in_the_preview(stack: Stack) -> None:
     assert stack.fleet.events == []
 
 
-def test_a_stale_checkout_is_refused(stack: Stack) -> None:
+def test_a_stale_checkout_is_refused(stack_at: StackAt) -> None:
     """A colleague's `up` from last week's checkout would undo the night."""
+    stack = stack_at("prepare")
     stack.up("prepare", 3).checked()
     stale = stack.up("prepare", 2)
     assert stale.exit != 0
@@ -128,10 +127,9 @@ def test_a_stale_checkout_is_refused(stack: Stack) -> None:
     assert stack.fleet.events == []
 
 
-def test_servers_refuse_a_stack_that_lost_its_state(stack: Stack) -> None:
+def test_servers_refuse_a_stack_that_lost_its_state(stack_at: StackAt) -> None:
     """A new stack pointed at a fleet in the middle of a move must not begin anew."""
-    for phase in ("prepare", "readonly"):
-        stack.up(phase).checked()
+    stack = stack_at("readonly")
     stack.pulumi.run("stack", "rm", "--yes", "--force", "--preserve-config", "sim").checked()
     stack.pulumi.init()
     refused = stack.up("prepare", 1)
@@ -140,8 +138,9 @@ def test_servers_refuse_a_stack_that_lost_its_state(stack: Stack) -> None:
     assert not stack.fleet.primary.open
 
 
-def test_a_wrong_config_is_refused_with_all_its_mistakes(stack: Stack) -> None:
+def test_a_wrong_config_is_refused_with_all_its_mistakes(stack_at: StackAt) -> None:
     """Mistakes found one at a time are found at night."""
+    stack = stack_at("prepare")
     wrong = config()["servers"]
     wrong["db2"]["role"] = "primary"
     wrong["web1"]["address"] = "10.0.0"
@@ -154,99 +153,32 @@ def test_a_wrong_config_is_refused_with_all_its_mistakes(stack: Stack) -> None:
     assert stack.fleet.events == []
 
 
-@pytest.mark.parametrize("fault", ["after", "dropped"])
-def test_the_gate_closed_and_its_step_failed(stack: Stack, fault: str) -> None:
-    """To the engine nothing changed: without the round going back would do nothing, and writes would stay refused."""
-    stack.up("prepare").checked()
-    stack.fleet.faults[("db1", "client-gate")] = fault
-    assert stack.up("readonly").exit != 0
-    assert not stack.fleet.primary.open
-
-    refused = stack.up("prepare")
-    assert refused.exit != 0
-    assert "pulumi config set phase prepare && pulumi config set round 2 && pulumi up" in refused.said
-    assert not stack.fleet.primary.open
-
-    stack.up("prepare", 2).checked()
-    assert stack.fleet.primary.open
-    stack.up("readonly", 2).checked()
-
-
-def test_a_cutover_that_failed_before_db_a_opened_goes_back_by_upgrade(stack: Stack) -> None:
-    """The authority was released, and nobody took it up: it must come back without two databases open."""
-    for phase in ("prepare", "readonly", "upgrade"):
-        stack.up(phase).checked()
-    stack.fleet.faults[("db-a", "client-gate")] = "before"
-    assert stack.up("cutover").exit != 0
-    assert must_read(stack.fleet.primary.machine).authority is Authority.RELEASED
-
-    refused = stack.up("prepare", 2)
-    assert refused.exit != 0
-    assert not stack.fleet.primary.open
-
-    stack.up("upgrade", 2).checked()
-    assert must_read(stack.fleet.primary.machine).authority is Authority.SEALED
-    stack.up("prepare", 3).checked()
-    assert stack.fleet.primary.open
-
-
-def test_after_cutover_there_is_no_way_back_that_loses_writes(stack: Stack) -> None:
+def test_after_cutover_there_is_no_way_back_that_loses_writes(stack_at: StackAt) -> None:
     """DB_A holds writes that no other database has."""
-    for phase in FORWARD:
-        stack.up(phase).checked()
+    stack = stack_at("cutover")
     refused = stack.up("upgrade", 2)
     assert refused.exit != 0
-    assert "has taken writes that no other database has" in refused.said
+    assert "writes that no other database has" in refused.said
     assert stack.fleet.target.open
     stack.up("cutover", 2).checked()
 
 
-STEPS = [
-    (phase, step)
-    for phase, steps in {
-        "readonly": [
-            ("db-a", "announce"), ("db1", "announce"), ("db1", "ready"), ("worker1", "offline-tasks"), ("web1", "hosts-file"),
-            ("db3", "sessions"), ("db1", "client-gate"), ("db-a", "finish"), ("db1", "finish"),
-        ],
-        "upgrade": [("worker2", "offline-tasks"), ("db-a", "upgrade-target"), ("db1", "finish")],
-        "cutover": [("db1", "client-gate"), ("db-a", "client-gate"), ("web2", "hosts-file"), ("db2", "sessions"), ("web3", "hosts-file")],
-    }.items()
-    for step in steps
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("fault", ["before", "dropped"])
-@pytest.mark.parametrize(
-    ("phase", "step"), STEPS, ids=lambda value: value if isinstance(value, str) else "-".join(value)
-)
-def test_up_again_arrives(stack: Stack, phase: str, step: tuple[str, str], fault: str) -> None:
-    """A failure that `up` cannot go on from leaves writes refused until somebody repairs servers by hand."""
-    for earlier in FORWARD[: FORWARD.index(phase)]:
-        stack.up(earlier).checked()
-    stack.fleet.faults[step] = fault
-    assert stack.up(phase).exit != 0
-    assert stack.fleet.faults == {}, "the fault never came about"
-    again = stack.up(phase)
-    assert again.exit == 0, again.said
-    assert stack.unchanged().exit == 0
-
-
-def test_a_fleet_without_workers_and_drained_servers(stack_of: Callable[[Mapping[str, Any]], Stack]) -> None:
+def test_a_fleet_without_workers_and_drained_servers(engine: Path, tmp_path: Path) -> None:
     """A part without steps that handed on nothing would let what follows run at once."""
     raw = config()
     raw["servers"] = {
         name: server for name, server in raw["servers"].items() if server["role"] not in ("worker", "drained")
     }
-    stack = stack_of(raw)
-    for phase in FORWARD:
-        stack.up(phase).checked()
-    steps = stack.fleet.steps()
-    assert steps.index(("db-a", "client-gate")) < steps.index(("web1", "hosts-file"))
+    with opened(engine, tmp_path, raw) as stack:
+        for phase in FORWARD:
+            stack.up(phase).checked()
+        steps = stack.fleet.steps()
+        assert steps.index(("db-a", "client-gate")) < steps.index(("web1", "hosts-file"))
 
 
-def test_the_outputs_tell_a_reviewer_what_will_happen(stack: Stack) -> None:
+def test_the_outputs_tell_a_reviewer_what_will_happen(stack_at: StackAt) -> None:
     """The plan in the preview is what the night is agreed on; it must be known there, in order, and name servers."""
-    stack.up("prepare").checked()
+    stack = stack_at("prepare")
     stack.ask("readonly", 1)
     said = stack.pulumi.preview().said
     told = [
@@ -259,9 +191,12 @@ def test_the_outputs_tell_a_reviewer_what_will_happen(stack: Stack) -> None:
     )
 
 
-def test_no_secret_is_shown(stack: Stack) -> None:
+def test_no_secret_is_shown(stack_at: StackAt) -> None:
     """A password in a diff, a log or the state is a password to change."""
-    up = stack.up("prepare")
+    stack = stack_at("prepare")
+    up = stack.up("prepare", 2)
+    assert ("db1", "credentials") in stack.fleet.steps()
+    stack.ask("prepare", 3)
     preview = stack.pulumi.preview()
     state = stack.pulumi.run("stack", "export")
     for said in (up.said, preview.said, state.said):

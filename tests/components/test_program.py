@@ -1,0 +1,196 @@
+"""What the program tells the engine of every step, with Pulumi's mocks: no engine, no server, milliseconds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+
+from agent.states import MOVES, Phase, Verb
+from components.desired import Desire
+from components.phases import Lead
+from components.settings import Server
+from components.step import INSTALLED
+from tests.components.declared import COMMAND, COPY, Program, RefusedError, declare
+from tests.unit.example_config import config
+
+# Every move there is, from the phase that the stack finished last. From cutover one goes back only as long as it is
+# unfinished: to the stack, that is staying in upgrade.
+MOVES_THERE_ARE = [
+    (None, Phase.PREPARE),
+    *((before, to) for before, moves in MOVES.items() for to in moves if before is not Phase.CUTOVER),
+    (Phase.UPGRADE, Phase.UPGRADE),
+]
+
+
+def moved(before: Phase | None, to: Phase, raw: Mapping[str, Any] | None = None, **more: Any) -> Program:
+    """The program on the way from a finished phase to another one, in round 2."""
+    finished = {"phase": before.value, "round": 1} if before else None
+    return declare(raw or config(), finished=finished, phase=to.value, round="2", **more)
+
+
+@pytest.fixture(scope="module", params=MOVES_THERE_ARE, ids=lambda move: f"{move[0] or 'new'}-{move[1]}")
+def program(request: pytest.FixtureRequest) -> Program:
+    """The program on each way that there is."""
+    return moved(*request.param)
+
+
+def test_a_step_is_an_update_that_a_preview_shows_and_never_a_replacement(program: Program) -> None:
+    """A trigger would replace the step, a delete run on a server that is gone, an environment be refused by sshd."""
+    for step in program.steps.values():
+        assert step.inputs.keys() == {"connection", "create", "update", "stdin", "logging", "addPreviousOutputInEnv"}
+        assert step.inputs["create"] == step.inputs["update"], step.name
+        assert step.inputs["addPreviousOutputInEnv"] is False
+        assert step.inputs["logging"] == "stderr"
+
+
+def test_a_step_runs_the_installed_agent_and_only_the_installation_the_delivered_one(program: Program) -> None:
+    """A step that ran the delivered file would be another command with every new agent, and run again."""
+    delivered = {copy.inputs["remotePath"] for copy in program.copies.values()}
+    for step in program.steps.values():
+        sudo, path, verb = str(step.inputs["create"]).rsplit(maxsplit=2)
+        assert sudo == "sudo -n /usr/bin/env python3 -I"
+        assert path in delivered if Verb(verb) is Verb.INSTALL else path == INSTALLED
+    assert len(delivered) == 1
+
+
+def expected(program: Program) -> dict[str, dict[str, Any]]:
+    """What each step is to be asked for, by the step's name; the installations, which hold no settings, left out."""
+    settings, desire = program.settings, Desire(program.settings)
+    primary, target = settings.primary, settings.target
+    others = (*settings.drained, *settings.workers)
+    found: dict[str, dict[str, Any]] = {
+        f"{primary.name}-announce": desire.move("old primary"),
+        f"{target.name}-announce": desire.move("DB_A"),
+        f"{primary.name}-ready": desire.ready("old primary"),
+        f"{target.name}-ready": desire.ready("DB_A"),
+        f"{primary.name}-finish": desire.move("old primary"),
+        f"{target.name}-finish": desire.move("DB_A"),
+        f"{primary.name}-client-gate": desire.old_primary_gate(),
+        f"{target.name}-client-gate": desire.target_gate(),
+        f"{target.name}-database": desire.upgrade_target(),
+    }
+    for server in (primary, target):
+        secret = {"password": "correct horse", "owns_role": server is primary, "postgres": desire.old_postgres()}
+        found[f"{server.name}-credentials"] = secret
+    groups: list[tuple[str, tuple[Server, ...], Lead]] = [
+        ("online", settings.online, desire.parts.online_hosts),
+        ("others", others, desire.parts.other_hosts),
+    ]
+    for group, clients, lead in groups:
+        for server in clients:
+            found[f"{server.name}-hosts-file"] = desire.hosts_file(server, lead)
+        for replica in settings.replicas:
+            found[f"{replica.name}-sessions-{group}"] = desire.sessions(replica, group, clients, lead)
+    for replica in settings.replicas:
+        found[f"{replica.name}-access"] = desire.access()
+    for worker in settings.workers:
+        found[f"{worker.name}-offline-tasks"] = desire.tasks(worker)
+    return found
+
+
+def test_every_step_is_asked_for_what_the_table_says(program: Program) -> None:
+    """A part that is built from another phase, server or lead than the table's would still look well in a preview."""
+    wanted = expected(program)
+    agents = {f"{name}-agent" for name in program.settings.servers}
+    assert program.steps.keys() == wanted.keys() | agents
+    for name, step in program.steps.items():
+        state = step.stdin
+        server = program.settings.servers[state.pop("server")]
+        assert name.startswith(f"{server.name}-")
+        assert (state.pop("address"), state.pop("round")) == (server.address, 2)
+        assert step.inputs["connection"]["host"] == server.address
+        if name in agents:
+            assert len(state.pop("sha256")) == 64
+        assert state == wanted.get(name, {})
+
+
+def test_names_and_parents_never_change_with_the_phase(program: Program) -> None:
+    """The engine deletes what it no longer finds, and creates what it finds under another name."""
+    first = moved(None, Phase.PREPARE)
+    assert sorted((found.urn, found.parent) for found in program.declared) == sorted(
+        (found.urn, found.parent) for found in first.declared
+    )
+
+
+def test_only_the_credentials_are_secret_and_only_they_hold_the_password(program: Program) -> None:
+    """A secret in a desired state turns it into [secret] in the preview; a password outside of one is shown."""
+    credentials = {"db1-credentials", "db-a-credentials"}
+    for found in program.declared:
+        if found.type not in (COMMAND, COPY):
+            continue
+        assert found.secret == ({"connection", "stdin"} if found.name in credentials else {"connection"})
+        holds = "correct horse" in json.dumps(found.inputs, default=str)
+        assert holds == (found.name in credentials), found.name
+
+
+def test_the_connection_is_as_the_settings_have_it(program: Program) -> None:
+    """An unverified host key is whoever answers; a dial without limit holds the whole window up."""
+    for found in (*program.steps.values(), *program.copies.values()):
+        connection = dict(found.inputs["connection"])
+        server = next(one for one in program.settings.servers.values() if one.address == connection["host"])
+        limits = {"dialErrorLimit": 1, "perDialTimeout": 5}
+        bastion = program.settings.ssh.bastion
+        assert bastion is not None
+        assert connection.pop("proxy") == {
+            "host": bastion.address, "user": "deploy", "port": 22, "hostKey": bastion.host_key, **limits,
+        }  # fmt: skip
+        assert connection == {
+            "host": server.address, "user": "deploy", "port": 22, "hostKey": server.host_key, **limits,
+        }  # fmt: skip
+
+
+def test_the_agent_is_delivered_again_for_another_address_host_key_or_round(program: Program) -> None:
+    """A connection that changes alone copies nothing: the next step would find no agent there."""
+    assert program.copies.keys() == {f"{name}-agent-file" for name in program.settings.servers}
+    for name, copy in program.copies.items():
+        server = program.settings.servers[name.removesuffix("-agent-file")]
+        assert copy.inputs["triggers"] == [server.address, server.host_key, 2]
+        assert isinstance(copy.inputs["source"], pulumi.FileAsset)
+        assert program.steps[f"{server.name}-agent"].depends_on >= {copy.urn}
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_a_refused_move_registers_no_step(preview: bool) -> None:
+    """A step that had begun before the refusal would leave the fleet between two phases."""
+    with pytest.raises(RefusedError, match="there is no move to cutover") as refused:
+        declare(config(), finished={"phase": "prepare", "round": 1}, phase="cutover", round="2", preview=preview)
+    assert [found.name for found in refused.value.declared if found.type in (COMMAND, COPY)] == []
+
+
+def test_a_private_key_is_in_connections_alone(tmp_path: Path) -> None:
+    """A key in a desired state or a command line would be shown, and stay on the server."""
+    key = tmp_path / "key"
+    key.write_text("a private key")
+    ssh = {**config()["ssh"], "privateKeyFile": str(key)}
+    program = moved(None, Phase.PREPARE, ssh=ssh)
+    for found in (*program.steps.values(), *program.copies.values()):
+        connection = found.inputs["connection"]
+        assert connection["privateKey"] == connection["proxy"]["privateKey"] == "a private key"
+        assert "connection" in found.secret
+        others = {key: value for key, value in found.inputs.items() if key != "connection"}
+        assert "a private key" not in json.dumps(others, default=str)
+
+
+def test_without_a_bastion_and_host_keys_the_plugin_is_given_none() -> None:
+    """A bastion or key made up from defaults would lead elsewhere than the operator's own ssh does."""
+    raw = config()
+    raw["acceptUnknownHostKeys"] = "true"
+    for server in raw["servers"].values():
+        del server["hostKey"]
+    program = moved(None, Phase.PREPARE, raw, ssh={"user": "deploy", "port": 2222})
+    for step in program.steps.values():
+        assert step.inputs["connection"].keys() == {"host", "user", "port", "dialErrorLimit", "perDialTimeout"}
+        assert step.inputs["connection"]["port"] == 2222
+
+
+def test_every_server_has_the_agent_before_its_first_step(program: Program) -> None:
+    """Without it the first step of a new fleet fails with a message of Python's."""
+    for name, step in program.steps.items():
+        server = step.stdin["server"]
+        if name != f"{server}-agent":
+            assert f"{server}-agent" in program.waits_for(name), name

@@ -1,0 +1,116 @@
+"""What waits for what, as it is registered: the order of the table, whatever parts are empty, and at a cost that grows with the fleet."""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+from typing import Any
+
+import pytest
+
+from agent.states import Phase
+from components.order import ORDER
+from tests.components.declared import Program, declare
+from tests.unit.example_config import config, host_key
+
+FINISHED: dict[Phase, dict[str, Any] | None] = {
+    Phase.PREPARE: None,
+    Phase.READONLY: {"phase": "prepare", "round": 1},
+    Phase.UPGRADE: {"phase": "readonly", "round": 1},
+    Phase.CUTOVER: {"phase": "upgrade", "round": 1},
+}
+
+
+def declared(phase: Phase, raw: dict[str, Any]) -> Program:
+    return declare(raw, finished=FINISHED[phase], phase=phase.value)
+
+
+@cache
+def declared_without(phase: Phase, *roles: str) -> Program:
+    """The example fleet without the servers of these roles."""
+    raw = config()
+    raw["servers"] = {name: server for name, server in raw["servers"].items() if server["role"] not in roles}
+    return declared(phase, raw)
+
+
+@pytest.mark.parametrize("roles", [(), ("worker",), ("drained",), ("worker", "drained")], ids="-".join)
+@pytest.mark.parametrize(
+    ("phase", "first", "then"),
+    [
+        # Writes resume before anything else, and DB_A comes last.
+        (Phase.PREPARE, "db1-client-gate", "web1-hosts-file"),
+        (Phase.PREPARE, "db1-client-gate", "worker1-offline-tasks"),
+        (Phase.PREPARE, "web1-hosts-file", "db-a-announce"),
+        (Phase.PREPARE, "worker1-offline-tasks", "db-a-announce"),
+        # Nobody writes and every read leads elsewhere before the gate closes.
+        (Phase.READONLY, "db-a-ready", "web1-hosts-file"),
+        (Phase.READONLY, "worker1-offline-tasks", "web1-hosts-file"),
+        (Phase.READONLY, "web1-hosts-file", "db1-client-gate"),
+        (Phase.READONLY, "web2-hosts-file", "db1-client-gate"),
+        (Phase.READONLY, "db-a-client-gate", "db1-client-gate"),
+        # The fence is taken, and the last tasks stopped, before DB_A is upgraded at it.
+        (Phase.UPGRADE, "db1-client-gate", "db-a-database"),
+        (Phase.UPGRADE, "worker2-offline-tasks", "db-a-database"),
+        (Phase.UPGRADE, "worker2-offline-tasks", "web1-hosts-file"),
+        # Released, then open, then names, then what writes by itself.
+        (Phase.CUTOVER, "db1-client-gate", "db-a-client-gate"),
+        (Phase.CUTOVER, "db-a-client-gate", "web1-hosts-file"),
+        (Phase.CUTOVER, "web1-hosts-file", "web3-hosts-file"),
+        (Phase.CUTOVER, "web1-hosts-file", "worker1-offline-tasks"),
+        (Phase.CUTOVER, "worker1-hosts-file", "worker1-offline-tasks"),
+    ],
+)
+def test_a_step_waits_for_the_steps_before(phase: Phase, first: str, then: str, roles: tuple[str, ...]) -> None:
+    """An empty part that hands on nothing lets what follows run at once."""
+    program = declared_without(phase, *roles)
+    if first in program.steps and then in program.steps:
+        assert first in program.waits_for(then)
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_the_last_step_waits_for_every_step_there_is(phase: Phase) -> None:
+    """A phase that is marked finished while a step is still running would let the next one begin."""
+    program = declared_without(phase)
+    assert program.waits_for("db1-finish") == (program.steps.keys() | program.copies.keys()) - {"db1-finish"}
+
+
+def test_online_servers_wait_for_no_server_of_their_kind() -> None:
+    """One that cannot be reached at cutover would hold up the writes of all others."""
+    program = declared_without(Phase.CUTOVER)
+    assert not {"web1-hosts-file", "web1-agent", "web1-agent-file"} & program.waits_for("web2-hosts-file")
+
+
+def grown(by: int) -> dict[str, Any]:
+    """The example fleet with `by` more servers of each role that can be many."""
+    raw = config()
+    for kind, (role, more) in enumerate(
+        {"online": {}, "drained": {}, "worker": {"tasks": ["celery.service"]}}.items(), start=1
+    ):
+        for number in range(by):
+            name = f"{role}-{number}"
+            server = {"role": role, "address": f"10.78.{kind}.{number + 1}", "hostKey": host_key(name), **more}
+            raw["servers"][name] = server
+    return raw
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_resources_and_edges_grow_with_the_fleet_and_not_with_its_square(phase: Phase) -> None:
+    """Where every worker waited for every web server, a fleet of 200 would have 10,000 edges: state and engine choke on them."""
+    programs = [declared(phase, grown(by)) for by in (0, 2, 4)]
+    resources = [len(program.declared) for program in programs]
+    edges = [program.edges for program in programs]
+    # A straight line: the same number of servers more costs the same again.
+    assert resources[2] - resources[1] == resources[1] - resources[0]
+    assert edges[2] - edges[1] == edges[1] - edges[0]
+    # For 200 servers: under 10 resources and 35 edges a server.
+    assert (resources[1] - resources[0]) / 6 < 10
+    assert (edges[1] - edges[0]) / 6 < 35
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_stage_of_many_stands_beside_stages_of_few(phase: Phase) -> None:
+    """Two stages with a step for each server, one after the other, are what makes the square."""
+    many = {"offline tasks", "hosts files of online servers", "hosts files of the other servers", "load balancer"}
+    with_steps = [stage for stage in ORDER[phase] if {part.value for part in stage} != {"load balancer"}]
+    for stage, following in itertools.pairwise(with_steps):
+        assert not ({part.value for part in stage} & many and {part.value for part in following} & many)
