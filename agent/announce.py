@@ -68,7 +68,9 @@ def _refuse_no_move(own: Journal, phase: Phase, round_: int) -> None:
     back = goes_back(own.phase, phase)
     if own.finished and phase in MOVES[own.phase] and (not back or round_ > own.round):
         return
-    if not own.finished and back and phase in MOVES[own.phase] and round_ > own.round:
+    # Before the release the way back from a cutover needs nothing of DB_A, so it need not go by way of upgrade.
+    unreleased = own.phase is Phase.CUTOVER and phase is Phase.PREPARE and own.authority is Authority.SEALED
+    if not own.finished and back and (phase in MOVES[own.phase] or unreleased) and round_ > own.round:
         return
     ways = [
         f"pulumi config set phase {to} && pulumi config set round {own.round + 1} && pulumi up"

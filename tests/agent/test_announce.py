@@ -51,6 +51,16 @@ def test_from_an_unfinished_phase_one_goes_on_or_with_a_higher_round_back(before
             decide(own, to, 5 + up)
 
 
+def test_an_unreleased_cutover_goes_straight_back_to_prepare() -> None:
+    """A DB_A that died right before the release would hold writes back for as long as it is dead."""
+    own = journal(Phase.CUTOVER, 5, finished=False, authority=Authority.SEALED)
+    assert decide(own, Phase.PREPARE, 6).phase is Phase.PREPARE
+    with pytest.raises(Refusal):
+        decide(own, Phase.PREPARE, 5)
+    with pytest.raises(Refusal):
+        decide(journal(Phase.CUTOVER, 5, finished=False, authority=Authority.RELEASED), Phase.PREPARE, 6)
+
+
 def test_the_refusal_prints_the_commands_to_type() -> None:
     """At night nobody should have to work out how to get writes back."""
     with pytest.raises(Refusal) as refused:

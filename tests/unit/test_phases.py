@@ -11,7 +11,9 @@ from components.order import ORDER, Part
 from components.phases import TABLE, Lead, MoveRefusedError, check_move
 
 # From a finished cutover there is none: DB_A has taken writes by then. An unfinished one the stack does not know of.
-ALLOWED = {(before, to) for before, moves in MOVES.items() for to in moves if before is not Phase.CUTOVER}
+ALLOWED: set[tuple[Phase, Phase]] = {
+    (before, to) for before, moves in MOVES.items() for to in moves if before is not Phase.CUTOVER
+}
 ALLOWED |= {(phase, phase) for phase in Phase}
 
 
