@@ -4,6 +4,7 @@ Works where the machine has version 1 hierarchies and a unified one beside them,
 """
 
 import hashlib
+import os
 import time
 from pathlib import Path
 
@@ -27,10 +28,10 @@ def processes(place: Place, name: str | None = None) -> list[int]:
     found: set[int] = set()
     for hierarchy in _hierarchies():
         top = hierarchy / _top(place)
-        for listed in (top / name if name else top).rglob("cgroup.procs"):
+        for group, _, _ in os.walk(top / name if name else top):  # unlike rglob it bears groups that go meanwhile
             try:
-                found.update(int(pid) for pid in listed.read_text().split())
-            except OSError:  # the group went while we were looking
+                found.update(int(pid) for pid in (Path(group) / "cgroup.procs").read_text().split())
+            except OSError:  # it went while we were looking
                 continue
     return sorted(found - {0})
 
