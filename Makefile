@@ -26,10 +26,11 @@ check: $(INSTALLED)  ## format, lint, types, shell: nothing is changed
 	shellcheck .ci/run
 
 test-fast: $(INSTALLED)  ## unit, component and agent tests: no root, seconds
-	$(BIN)/pytest -m "not lab and not engine" -n 2
+	$(BIN)/pytest -m "not lab and not engine and not postgres" -n 2
 
 test: $(INSTALLED)  ## every test: also the real engine over a simulated fleet, and the lab
-	$(BIN)/pytest -m "not lab" -n 2
+	$(BIN)/pytest -m "not lab and not postgres" -n 2
+	$(BIN)/pytest -m postgres
 	$(BIN)/pytest -m lab
 
 rehearsal: $(INSTALLED)  ## the whole upgrade on real servers under traffic, judged

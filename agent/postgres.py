@@ -204,7 +204,7 @@ class OtherSide:
 
     def _ask(self, sql: str, user: str) -> Completed:
         return self.server.run(
-            self.psql, "-XAtq", "-v", "ON_ERROR_STOP=1", "-d", "postgres", stdin=sql, check=False, timeout=30,
+            self.psql, "-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", "postgres", stdin=sql, check=False, timeout=30,
             environment={
                 "PGHOST": self.address,
                 "PGPORT": str(self.port),

@@ -9,27 +9,28 @@ from pathlib import Path
 import pytest
 
 from rehearsal.engine.engine import ensure
-from tests.components.stack import Snapshots, Stack, opened
+from tests.components.stack import Ground, Snapshots, Stack, opened
 from tests.unit.example_config import config
 
 
 @pytest.fixture(scope="session")
-def engine() -> Path:
-    return ensure(print)
+def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
+    with Ground.laid(ensure(print), tmp_path_factory.mktemp("sources")) as laid:
+        yield laid
 
 
 @pytest.fixture(scope="session")
-def snapshots(engine: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshots:
-    return Snapshots(engine, tmp_path_factory.mktemp("snapshots"), config())
+def snapshots(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Snapshots:
+    return Snapshots(ground, tmp_path_factory.mktemp("snapshots"), config())
 
 
 @pytest.fixture
-def stack_at(engine: Path, snapshots: Snapshots, tmp_path: Path) -> Iterator[Callable[..., Stack]]:
+def stack_at(ground: Ground, snapshots: Snapshots, tmp_path: Path) -> Iterator[Callable[..., Stack]]:
     """A stack of a test's own, its fleet in the phase that the test begins from."""
     with ExitStack() as open_ones:
 
         def begin(phase: str, *, checkpoints: bool = False) -> Stack:
             snapshots.copy(phase, tmp_path / "stack")
-            return open_ones.enter_context(opened(engine, tmp_path / "stack", config(), checkpoints=checkpoints))
+            return open_ones.enter_context(opened(ground, tmp_path / "stack", config(), checkpoints=checkpoints))
 
         yield begin

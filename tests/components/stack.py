@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,32 @@ from components.settings import Settings
 from rehearsal.engine.project import Outcome, Pulumi
 from rehearsal.plugins.serve import serving
 from tests.components.simulation import SimulatedFleet
+from tests.components.warm_python import warm_python
 
 PROJECT = Path(__file__).resolve().parents[2]
 FORWARD = ("prepare", "readonly", "upgrade", "cutover")
 # The engine writes its whole state twice for every step, which is half of what these tests would cost. What it ends with is
 # the same; a test in which it is killed, or that is about its state, asks for checkpoints.
 NO_CHECKPOINTS = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all stacks stand on: the engine's folder, and the project's sources as they were when the tests began."""
+
+    engine: Path
+    sources: Path
+
+    @classmethod
+    @contextmanager
+    def laid(cls, engine: Path, sources: Path) -> Iterator[Ground]:
+        """With a copy of the sources: an edit while tests run would make them find another agent than they installed."""
+        for part in ("components", "agent"):
+            shutil.copytree(PROJECT / part, sources / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for part in ("__main__.py", "Pulumi.yaml"):
+            shutil.copyfile(PROJECT / part, sources / part)
+        with warm_python(sources):
+            yield cls(engine, sources)
 
 
 class Stack:
@@ -50,18 +71,18 @@ class Stack:
 
 
 @contextmanager
-def opened(engine: Path, folder: Path, raw: Mapping[str, Any], *, checkpoints: bool = False) -> Iterator[Stack]:
+def opened(ground: Ground, folder: Path, raw: Mapping[str, Any], *, checkpoints: bool = False) -> Iterator[Stack]:
     """The stack in `folder`: made new, or as the folder's copy has it. At the end no invariant may have been broken."""
     project = folder / "project"
     is_new = not project.exists()
     if is_new:
         project.mkdir(parents=True)
-        for part in ("__main__.py", "Pulumi.yaml", "components", "agent", ".venv"):
-            (project / part).symlink_to(PROJECT / part)
+        for part in ground.sources.iterdir():
+            (project / part.name).symlink_to(part)
     fleet = SimulatedFleet(Settings.from_config(raw), folder / "servers")
     with serving(fleet) as plugins:
         variables = plugins if checkpoints else {**plugins, **NO_CHECKPOINTS}
-        pulumi = Pulumi(engine, project, folder / "home", folder / "state", "sim", environment=variables)
+        pulumi = Pulumi(ground.engine, project, folder / "home", folder / "state", "sim", environment=variables)
         if is_new:
             pulumi.init()
             values = {f"pgleap:{key}": value for key, value in raw.items() if key not in ("phase", "round", "password")}
@@ -74,8 +95,8 @@ def opened(engine: Path, folder: Path, raw: Mapping[str, Any], *, checkpoints: b
 class Snapshots:
     """The fleet after each phase of the way forward, taken there once: tests begin from copies."""
 
-    def __init__(self, engine: Path, folder: Path, raw: Mapping[str, Any]) -> None:
-        self._engine = engine
+    def __init__(self, ground: Ground, folder: Path, raw: Mapping[str, Any]) -> None:
+        self._ground = ground
         self._folder = folder
         self._raw = raw
 
@@ -94,7 +115,7 @@ class Snapshots:
             before = list(Phase).index(Phase(phase)) - 1
             if before >= 0:
                 self.copy(FORWARD[before], unfinished)
-            with opened(self._engine, unfinished, self._raw) as stack:
+            with opened(self._ground, unfinished, self._raw) as stack:
                 stack.up(phase).checked()
                 (unfinished / "steps.json").write_text(json.dumps(stack.fleet.steps()))
             unfinished.rename(taken)

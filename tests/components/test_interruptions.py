@@ -160,6 +160,18 @@ def test_a_cutover_that_failed_before_db_a_opened_goes_back_by_upgrade(stack_at:
     assert stack.fleet.primary.open
 
 
+def test_a_cutover_that_failed_before_the_release_goes_straight_back_without_db_a(stack_at: StackAt) -> None:
+    """A DB_A that died right then would hold writes back for as long as it is dead."""
+    stack = stack_at("upgrade")
+    stack.fleet.faults[("db1", "client-gate")] = Fault.BEFORE
+    assert stack.up("cutover").exit != 0
+    stack.fleet.unreachable.add("db-a")
+    assert stack.up("prepare", 2).exit != 0
+    assert stack.fleet.primary.open
+    stack.fleet.unreachable.clear()
+    stack.up("prepare", 2).checked()
+
+
 def test_an_online_server_that_cannot_be_reached_at_cutover_holds_up_no_other(stack_at: StackAt) -> None:
     """Writes stay refused everywhere because one server is off."""
     stack = stack_at("upgrade")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.journal import Authority, must_read
-from tests.components.stack import FORWARD, Snapshots, Stack, opened
+from tests.components.stack import FORWARD, Ground, Snapshots, Stack, opened
 from tests.unit.example_config import config
 
 pytestmark = pytest.mark.engine
@@ -163,13 +163,13 @@ def test_after_cutover_there_is_no_way_back_that_loses_writes(stack_at: StackAt)
     stack.up("cutover", 2).checked()
 
 
-def test_a_fleet_without_workers_and_drained_servers(engine: Path, tmp_path: Path) -> None:
+def test_a_fleet_without_workers_and_drained_servers(ground: Ground, tmp_path: Path) -> None:
     """A part without steps that handed on nothing would let what follows run at once."""
     raw = config()
     raw["servers"] = {
         name: server for name, server in raw["servers"].items() if server["role"] not in ("worker", "drained")
     }
-    with opened(engine, tmp_path, raw) as stack:
+    with opened(ground, tmp_path, raw) as stack:
         for phase in FORWARD:
             stack.up(phase).checked()
         steps = stack.fleet.steps()

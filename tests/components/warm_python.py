@@ -1,0 +1,89 @@
+"""A python that has Pulumi's libraries and the project's modules loaded already: half of what a `pulumi` command costs here.
+
+The language host starts a program with the project's `.venv/bin/python`. In these tests that is a small client: it hands its
+streams and arguments to a process that has imported everything and forks for each program. A program still runs in a process
+of its own, from its own first line on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CLIENT = """#!{python} -IS
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as asked:
+    asked.connect({address!r})
+    socket.send_fds(asked, [json.dumps([os.getcwd(), sys.argv[1:]]).encode()], [0, 1, 2])
+    status = asked.recv(1)
+sys.exit(status[0] if status else 1)
+"""
+
+
+@contextmanager
+def warm_python(sources: Path) -> Iterator[None]:
+    """While the block runs, `.venv/bin/python` below `sources` starts programs of these sources warm."""
+    address = sources.parent / f"{sources.name}.socket"
+    client = sources / ".venv" / "bin" / "python"
+    client.parent.mkdir(parents=True)
+    client.write_text(CLIENT.format(python=sys.executable, address=str(address)))
+    client.chmod(0o755)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(address))
+        listening.listen()
+        command = [sys.executable, "-u", "-P", __file__, str(listening.fileno())]
+        variables = {**os.environ, "PYTHONPATH": str(sources)}
+        server = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[listening.fileno()], env=variables)
+    try:
+        yield
+    finally:
+        server.communicate()
+
+
+def serve(listening: socket.socket) -> None:
+    """Fork for every program that is asked for, until whoever started this process is gone; nobody waits for the children."""
+    while select.select([listening, sys.stdin], [], [])[0] == [listening]:
+        asked, _ = listening.accept()
+        message, streams, _, _ = socket.recv_fds(asked, 1 << 16, 3)
+        if os.fork() == 0:
+            listening.close()
+            folder, arguments = json.loads(message)
+            asked.send(bytes([run(folder, arguments, streams)]))
+            os._exit(0)
+        for stream in streams:
+            os.close(stream)
+        asked.close()
+
+
+def run(folder: str, arguments: list[str], streams: list[int]) -> int:
+    """What python would do with these arguments, options left out; the exit status."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(folder)
+    sys.argv = [argument for argument in arguments if not argument.startswith("-")]
+    try:
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    except SystemExit as left:
+        return left.code if isinstance(left.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for module in ("components.fleet", "components.stack_config"):
+        importlib.import_module(module)
+    serve(socket.socket(fileno=int(sys.argv[1])))
