@@ -81,13 +81,13 @@ def test_a_transient_unit_outlives_the_connection_that_started_it(lab: Lab) -> N
 def test_a_server_comes_back_with_its_disk_after_a_power_failure(lab: Lab) -> None:
     """Else a test of dying half-way would look at a server that was set up afresh."""
     host = lab.host("web4")
-    host.write("/etc/hosts", "127.0.0.1 localhost\n10.77.0.14 db1.internal.ln\n")
+    host.write("/var/lib/kept", "written before the power went")
     host.run(["sync"])
     host.kill()
     with pytest.raises(LabError, match="web4"):
         host.run(["true"])
     host.boot()
-    assert "10.77.0.14 db1.internal.ln" in _ssh(lab, "web4", "cat /etc/hosts")
+    assert _ssh(lab, "web4", "cat /var/lib/kept") == "written before the power went"
     host.stop()
     assert host.leader() is None
     host.boot()
