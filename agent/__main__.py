@@ -16,6 +16,8 @@ from agent.states import Verb
 
 # Its own unit and its own lock: it may go on while other verbs run.
 LONG = (Verb.UPGRADE_TARGET,)
+# They only read: no lock, so that they neither wait for a step nor hold one up.
+READING = (Verb.OBSERVE,)
 # How long a verb waits for another one's run on this server, in seconds: longer than any short verb takes.
 PATIENCE = 120
 
@@ -33,6 +35,8 @@ def act(verb: Verb, desired: Mapping[str, Any], server: Server) -> Facts:
     if verb in LONG:
         alone = importlib.import_module("agent.upgrade_target").goes_on_alone(desired, server)
         facts = detached.ask(verb.value, desired, server, INSTALLED, alone)
+    elif verb in READING:
+        facts = verb_function(verb)(desired, server)
     else:
         with server.only_one("agent", PATIENCE):
             facts = verb_function(verb)(desired, server)

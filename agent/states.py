@@ -76,3 +76,4 @@ class Verb(str, Enum):
     CLIENT_GATE = "client-gate"
     UPGRADE_TARGET = "upgrade-target"
     FINISH = "finish"
+    OBSERVE = "observe"

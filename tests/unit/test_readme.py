@@ -31,7 +31,7 @@ REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text()
 RECOVERY = (REPOSITORY / "docs" / "recovery.md").read_text()
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
-FOLDERS = ("agent", "components", "rehearsal", "tests", "docs", "requirements")
+FOLDERS = ("agent", "components", "scripts", "rehearsal", "tests", "docs", "requirements")
 HOLE = "…"
 
 # README's rows that are a field of `Parts`.
@@ -288,8 +288,8 @@ def test_what_is_called_missing_is_missing() -> None:
     missing = section("What it does not do")
     assert "`replicas` and `retire`" in missing
     assert not {"replicas", "retire"} & set(Phase)
-    assert "scripts for preflight, status" in missing
-    assert not (REPOSITORY / "scripts").exists()
+    assert "scripts for preflight and uninstalling" in missing
+    assert not {"preflight.py", "uninstall.py"} & {file.name for file in (REPOSITORY / "scripts").iterdir()}
     assert "without a database server that died" in missing
     assert "lost" not in ServerSettings.model_fields
     assert "a stream from DB_A back" in missing

@@ -1,0 +1,157 @@
+"""All servers of a stack at once over SSH: one command each, host keys verified, a deadline for each server.
+
+A server that cannot be reached, or that accepts and then says nothing, is an answer that says so, never an exception.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+import asyncssh
+
+from components.settings import Bastion, Server, Settings, Ssh
+
+DEADLINE = 10.0
+# So many servers at once: enough for any fleet this is for, and within a bastion's limits on open files.
+AT_ONCE = 64
+
+Keys = list[asyncssh.SSHKeyPair]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server answered: `status` is the command's exit status, None if it never ran; then `error` says why."""
+
+    status: int | None
+    output: str
+    error: str
+
+
+class UnreachableError(Exception):
+    """Why no server at all can be reached: the operator's own key, or the bastion."""
+
+
+@dataclass
+class _Way:
+    """What all connections share."""
+
+    settings: Settings
+    keys: Keys
+    bastion: asyncssh.SSHClientConnection | None = None
+    room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+
+def ask(settings: Settings, command: str, inputs: Mapping[str, str], deadline: float = DEADLINE) -> dict[str, Answer]:
+    """Run `command` on each server named in `inputs` (name -> its standard input); the answers by name, after at most
+    `deadline` seconds for each server."""
+    return asyncio.run(_ask(settings, command, inputs, deadline))
+
+
+async def _ask(settings: Settings, command: str, inputs: Mapping[str, str], deadline: float) -> dict[str, Answer]:
+    try:
+        async with _way(settings, deadline) as way:
+            answers = await asyncio.gather(
+                *(_one(way, settings.servers[name], command, text, deadline) for name, text in inputs.items())
+            )
+    except UnreachableError as error:
+        return {name: Answer(None, "", str(error)) for name in inputs}
+    return dict(zip(inputs, answers, strict=True))
+
+
+@contextlib.asynccontextmanager
+async def _way(settings: Settings, deadline: float) -> AsyncIterator[_Way]:
+    ssh = settings.ssh
+    async with _keys(ssh) as keys:
+        way = _Way(settings, keys)
+        if ssh.bastion is not None:
+            try:
+                async with asyncio.timeout(deadline):
+                    way.bastion = await _to_bastion(way, ssh, ssh.bastion)
+            except (OSError, asyncssh.Error, TimeoutError) as error:
+                raise UnreachableError(f"the bastion {ssh.bastion.address}: {_why(error, deadline)}") from error
+        try:
+            yield way
+        finally:
+            if way.bastion is not None:
+                way.bastion.abort()
+
+
+@contextlib.asynccontextmanager
+async def _keys(ssh: Ssh) -> AsyncIterator[Keys]:
+    """The one key file, or what the SSH agent holds, as Pulumi's own connections have it."""
+    if ssh.private_key_file is not None:
+        try:
+            keys = list(asyncssh.load_keypairs(str(ssh.private_key_file.expanduser())))
+        except (OSError, asyncssh.KeyImportError, asyncssh.KeyEncryptionError) as error:
+            raise UnreachableError(f"the key file {ssh.private_key_file}: {error}") from error
+        yield keys
+        return
+    try:
+        agent = await asyncssh.connect_agent()
+    except (OSError, ValueError) as error:
+        raise UnreachableError("no SSH agent answers (SSH_AUTH_SOCK): start one, ssh-add the key") from error
+    async with agent:
+        keys = list(await agent.get_keys())
+        if not keys:
+            raise UnreachableError("the SSH agent holds no key: ssh-add it")
+        yield keys
+
+
+async def _one(way: _Way, server: Server, command: str, text: str, deadline: float) -> Answer:
+    async with way.room:
+        try:
+            async with asyncio.timeout(deadline):
+                return await _run(way, server, command, text)
+        except (OSError, asyncssh.Error, TimeoutError) as error:
+            return Answer(None, "", _why(error, deadline))
+
+
+async def _run(way: _Way, server: Server, command: str, text: str) -> Answer:
+    ssh = way.settings.ssh
+    connection = await _connect(way, server.address, ssh.port, ssh.user, server.host_key, way.bastion)
+    try:
+        process = await connection.create_process(command, encoding="utf-8", errors="replace")
+        # A command that ended without reading has closed its input already.
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(text)
+            process.stdin.write_eof()
+        done = await process.wait()
+    finally:
+        # Not closed: a server that stopped answering would be waited for.
+        connection.abort()
+    status = done.exit_status if done.exit_status is not None else -1
+    return Answer(status, str(done.stdout or ""), str(done.stderr or ""))
+
+
+async def _to_bastion(way: _Way, ssh: Ssh, bastion: Bastion) -> asyncssh.SSHClientConnection:
+    return await _connect(way, bastion.address, bastion.port, bastion.user or ssh.user, bastion.host_key, None)
+
+
+async def _connect(
+    way: _Way, address: str, port: int, user: str, host_key: str | None, through: asyncssh.SSHClientConnection | None
+) -> asyncssh.SSHClientConnection:
+    """Settings refuse a server without a host key unless the stack accepts unknown ones in so many words."""
+    known: tuple[list[asyncssh.SSHKey], list[str], list[str]] | None = (
+        None if host_key is None else ([asyncssh.import_public_key(host_key)], [], [])
+    )
+    return await asyncssh.connect(
+        address, port, username=user, known_hosts=known, client_keys=way.keys, config=None, tunnel=through or (),
+        preferred_auth="publickey", gss_host=None, connect_timeout=None, login_timeout=None,
+    )  # fmt: skip
+
+
+def _why(error: Exception, deadline: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"it did not answer within {deadline:g} s"
+    if isinstance(error, asyncssh.HostKeyNotVerifiable):
+        return "its host key is not the one in pgleap:servers; find out why before anything else"
+    if isinstance(error, asyncssh.PermissionDenied):
+        return "it accepts none of our keys for this user (pgleap:ssh)"
+    if isinstance(error, OSError) and error.errno:
+        # asyncio's own text names the call that failed, not why.
+        return os.strerror(error.errno)
+    return str(error) or type(error).__name__

@@ -1,0 +1,112 @@
+"""What every server really is, against the phase of the stack: `python -m scripts.status [--json]`. It only reads.
+
+Exit status: 0 all is as the phase has it, 1 there is drift (a server that cannot be reached is some), 2 there is no stack to
+hold anything against. Raising the round repairs drift: pulumi config set round <one higher> && pulumi up
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from agent.states import Verb
+from components.desired import Desire
+from components.settings import Role, Server, Settings
+from components.step import INSTALLED, SUDO
+from scripts import fleet_ssh, stack, status_table
+from scripts.drift import Seen, drifts
+from scripts.fleet_ssh import Answer
+
+# What the shell answers where the agent is not installed; no verb ends with it.
+NOT_INSTALLED = 44
+COMMAND = f"test -e {INSTALLED} || exit {NOT_INSTALLED}; {SUDO} {INSTALLED} {Verb.OBSERVE.value}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every server by name, as it was found, and how that differs from the settings' phase."""
+
+    settings: Settings
+    servers: Mapping[str, Seen]
+    drift: list[str]
+
+    def to_json(self, finished: Mapping[str, Any]) -> dict[str, Any]:
+        """For programs; `finished` is what the stack says of its last whole `up`."""
+        servers = {}
+        for name, seen in self.servers.items():
+            server = self.settings.servers[name]
+            told = {"facts": seen.facts} if seen.facts is not None else {"why": seen.why}
+            servers[name] = {"role": server.role.value, "address": server.address, **told}
+        return {
+            "phase": self.settings.phase.value,
+            "round": self.settings.round,
+            "finished": dict(finished),
+            "drift": self.drift,
+            "servers": servers,
+        }
+
+
+def collect(settings: Settings, deadline: float = fleet_ssh.DEADLINE) -> Report:
+    """Look at all servers at once. `deadline` in seconds is each server's own."""
+    desire = Desire(settings)
+    asked = {name: json.dumps(to_look_at(desire, server)) for name, server in settings.servers.items()}
+    answers = fleet_ssh.ask(settings, COMMAND, asked, deadline)
+    seen = {name: read_answer(answer) for name, answer in answers.items()}
+    return Report(settings, seen, drifts(desire, seen))
+
+
+def to_look_at(desire: Desire, server: Server) -> dict[str, Any]:
+    """The desired state of `observe`: what is of interest on this server. Pure."""
+    asked: dict[str, Any] = {"server": server.name, "address": server.address, "round": desire.settings.round}
+    if server.role in (Role.PRIMARY, Role.REPLICA):
+        return {**asked, "clusters": [desire.old_postgres()]}
+    if server.role is Role.TARGET:
+        return {**asked, "clusters": [desire.old_postgres(), desire.new_postgres()]}
+    return {**asked, "names": list(desire.settings.names), "tasks": list(server.tasks)}
+
+
+def read_answer(answer: Answer) -> Seen:
+    """The facts in a server's answer, or why there are none. Pure."""
+    if answer.status is None:
+        return Seen(None, f"not reached: {answer.error}")
+    if answer.status == NOT_INSTALLED:
+        return Seen(None, "pgleap is not on this server yet")
+    said = answer.error.strip().splitlines()
+    if "is not a valid Verb" in answer.error:
+        return Seen(None, "the agent there is older than this checkout: `pulumi up` brings it up to date")
+    if answer.status != 0:
+        return Seen(None, f"the agent ended with {answer.status}: {said[-1] if said else 'without a word'}")
+    try:
+        return Seen(dict(json.loads(answer.output)))
+    except ValueError:
+        return Seen(None, f"its answer cannot be understood: {answer.output[:200]!r}")
+
+
+def main(
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that was found, for programs.")] = False,
+    name: Annotated[str | None, typer.Option("--stack", help="Another stack than the selected one.")] = None,
+    deadline: Annotated[
+        float, typer.Option(min=1, help="Seconds that each server has to answer.")
+    ] = fleet_ssh.DEADLINE,
+) -> None:
+    """Show what every server really is, and how that differs from the stack's phase. Changes nothing."""
+    try:
+        selected = stack.read(name=name)
+    except stack.NoStackError as missing:
+        print(f"pgleap: {missing}", file=sys.stderr)
+        raise typer.Exit(2) from None
+    report = collect(selected.settings, deadline)
+    if as_json:
+        print(json.dumps(report.to_json(selected.finished), indent=2))
+    else:
+        status_table.show(report.settings, report.servers, report.drift, selected.finished)
+    raise typer.Exit(1 if report.drift else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,197 @@
+"""The status as people read it: the databases, then the servers that use them, then the drift."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from components.settings import Role, Server, Settings
+from scripts.drift import Facts, Seen, is_standby, state_of
+
+# Where no terminal says how wide it is: a log, a pipe.
+WIDTH = 160
+UNSEEN = "?"
+
+
+def show(settings: Settings, seen: Mapping[str, Seen], drift: list[str], finished: Mapping[str, Any]) -> None:
+    """Print it to stdout."""
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    reached = f"finished last: {finished['phase']} in round {finished['round']}" if finished else "nothing finished yet"
+    console.print(f"Phase [bold]{settings.phase}[/bold] in round {settings.round} ({reached})")
+    console.print(_databases(settings, seen))
+    console.print(_clients(settings, seen))
+    if not drift:
+        console.print(f"No drift: every server is as {settings.phase} has it.")
+        return
+    console.print(f"[bold]Drift from {settings.phase}: {len(drift)}[/bold]")
+    for sentence in drift:
+        console.print(f"  - {escape(sentence)}")
+    console.print(f"To repair: pulumi config set round {settings.round + 1} && pulumi up")
+
+
+def _databases(settings: Settings, seen: Mapping[str, Seen]) -> Table:
+    table = _table("database", "PostgreSQL", "position", "streams to", "gate", "journal", "sessions", "free", "at work")
+    for server in settings.with_role(Role.PRIMARY, Role.REPLICA, Role.TARGET):
+        facts = seen[server.name].facts
+        if facts is None:
+            table.add_row(_name(server), escape(seen[server.name].why))
+            continue
+        cluster = running(facts) or {}
+        inside = _known(cluster.get("inside"))
+        table.add_row(
+            *(_name(server), _postgres(facts), _position(cluster, inside), _standbys(settings, inside), _gate(cluster)),
+            *(_journal(facts), _sessions(settings, inside), _free(facts), _at_work(facts)),
+        )
+    return table
+
+
+def _clients(settings: Settings, seen: Mapping[str, Seen]) -> Table:
+    table = _table("server", "names lead to", "tasks")
+    for server in settings.hosts_servers:
+        facts = seen[server.name].facts
+        if facts is None:
+            table.add_row(_name(server), escape(seen[server.name].why))
+            continue
+        table.add_row(_name(server), _names(settings, facts["names"]), _tasks(facts["tasks"]))
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    return table
+
+
+def running(facts: Facts) -> Facts | None:
+    """The cluster that runs on a database server, if one does."""
+    clusters: Iterable[Facts] = facts["clusters"].values()
+    return next((cluster for cluster in clusters if cluster["running"] is True), None)
+
+
+def _by_address(settings: Settings) -> dict[str, str]:
+    return {server.address: server.name for server in settings.servers.values()}
+
+
+def _known(found: Any) -> Facts:
+    return found if isinstance(found, Mapping) and "not seen" not in found else {}
+
+
+def _name(server: Server) -> str:
+    return f"{server.name}\n[dim]{server.role.value}[/dim]"
+
+
+def _postgres(facts: Facts) -> str:
+    lines = []
+    for version, cluster in facts["clusters"].items():
+        if cluster["running"] is True:
+            number = str(_known(cluster.get("inside")).get("version", version)).split(" ", maxsplit=1)[0]
+            kind = {True: "standby", False: "primary", None: UNSEEN}[is_standby(cluster)]
+            lines.append(f"{number} {kind}")
+        elif cluster["there"] is True:
+            lines.append(f"[dim]{version} {escape(state_of(cluster))}[/dim]")
+    return "\n".join(lines) or "none"
+
+
+def _position(cluster: Facts, inside: Facts) -> str:
+    if not inside:
+        return UNSEEN if cluster else "-"
+    lines = [str(inside["position"])]
+    receiver = inside.get("receiver")
+    if receiver:
+        lines.append(receiver["status"])
+    if inside.get("behindSeconds"):
+        lines.append(f"{inside['behindSeconds']} s behind")
+    return "\n".join(lines)
+
+
+def _standbys(settings: Settings, inside: Facts) -> str:
+    lines = []
+    for one in inside.get("standbys", []):
+        who = _by_address(settings).get(one["address"]) or one["address"] or one["name"]
+        behind = f", {_bytes(one['behindBytes'])} behind" if one["behindBytes"] else ""
+        lines.append(f"{who} {one['state']}{behind}")
+    return escape("\n".join(lines))
+
+
+def _gate(cluster: Facts) -> str:
+    gate = _known(cluster.get("gate"))
+    if not gate:
+        return UNSEEN if cluster else "-"
+    if gate["rules"] != "sealed":
+        return str(gate["rules"])
+    return "sealed" if gate["fromHere"] is None else "[bold]sealed, NOT REFUSING[/bold]"
+
+
+def _journal(facts: Facts) -> str:
+    journal = facts["journal"]
+    if not _known(journal):
+        return UNSEEN if journal else "none"
+    done = "" if journal["finished"] else " [bold]unfinished[/bold]"
+    fence = journal.get("fence")
+    lines = [
+        f"{journal['phase']} {journal['round']}{done}",
+        f"authority: {journal['authority']}",
+        f"epoch {journal['epoch']}" + (f", fence {fence['xid']} {fence['lsn']}" if fence else ""),
+    ]
+    return "\n".join(lines)
+
+
+def _sessions(settings: Settings, inside: Facts) -> str:
+    names = _by_address(settings)
+    by_client: dict[str, list[str]] = {}
+    for row in inside.get("sessions", []):
+        by_client.setdefault(names.get(row["client"], row["client"]), []).append(f"{row['sessions']} {row['state']}")
+    return "\n".join(escape(f"{client}: {', '.join(states)}") for client, states in by_client.items())
+
+
+def _free(facts: Facts) -> str:
+    free = [cluster["freeBytes"] for cluster in facts["clusters"].values() if isinstance(cluster["freeBytes"], int)]
+    return _bytes(min(free)) if free else UNSEEN
+
+
+def _at_work(facts: Facts) -> str:
+    lines = [f"{unit.removesuffix('.service')} {state}" for unit, state in _known(facts["units"]).items()]
+    target = _known(facts.get("target"))
+    if target:
+        lines.append(f"base backup {target['baseBackup'] or '-'}, new cluster {target['newCluster'] or '-'}")
+        if target["underWay"] and target["said"]:
+            lines.append(target["said"])
+        if target["refused"]:
+            lines.append("the last run refused")
+    return escape("\n".join(lines))
+
+
+def _names(settings: Settings, names: Mapping[str, Any]) -> str:
+    """Names that lead to the same place together."""
+    if names == {name: [address] for name, address in settings.names_before.items()}:
+        return "as before the upgrade"
+    by_address = _by_address(settings)
+    together: dict[str, list[str]] = {}
+    for name, found in names.items():
+        there = " and ".join(by_address.get(str(one), str(one)) for one in found) if isinstance(found, list) else UNSEEN
+        together.setdefault(there or "nowhere", []).append(name)
+    if len(together) == 1:
+        return f"all: {escape(next(iter(together)))}"
+    return escape("\n".join(f"{', '.join(which)}: {there}" for there, which in together.items()))
+
+
+def _tasks(tasks: Mapping[str, Any]) -> str:
+    lines = []
+    for unit, task in tasks.items():
+        state = UNSEEN if "not seen" in task else task["active"] + (", held" if task["held"] else "")
+        lines.append(f"{unit} {state}")
+    return escape("\n".join(lines))
+
+
+def _bytes(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"

@@ -1,0 +1,184 @@
+"""What follows when an `up` of the window has ended. Pure: nothing here touches the world, and nothing is guessed.
+
+Whether DB_A has opened is known in two ways only: its client gate said so, or DB_A refused the way back. Where neither is
+known after `cutover`, the way back begins with `upgrade`, which an open DB_A refuses and a closed one survives.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from agent.states import Phase
+
+FORWARD = (Phase.READONLY, Phase.UPGRADE, Phase.CUTOVER)
+# How many `up` a way back may take; each failed one says what is wrong, and more of the same would only cost time.
+MOST_TRIES = 5
+
+
+class Ending(StrEnum):
+    """How an `up` ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    LATE = "late"
+
+
+class Refused(StrEnum):
+    """What a refusal, in the servers' or the program's own words, means for where to go."""
+
+    NOTHING_KNOWN = "nothing that matters here"
+    # DB_A holds the authority.
+    OPENED = "DB_A has opened"
+    # The servers have seen a higher round: this checkout is stale, and a round raised by us would hide it.
+    STALE = "the checkout is stale"
+    # The old primary was told of cutover, or released its authority: `prepare` comes after `upgrade`.
+    BY_UPGRADE = "the way back leads over upgrade"
+
+
+# Parts of the sentences of agent/authority.py, agent/announce.py and components/phases.py; the first that is found counts.
+WORDS: tuple[tuple[str, Refused], ...] = (
+    ("has taken writes that no other database has", Refused.OPENED),
+    ("or higher, which this server has seen", Refused.STALE),
+    ("it is a stale checkout", Refused.STALE),
+    ("it released it to DB_A", Refused.BY_UPGRADE),
+    ("it released its authority to DB_A", Refused.BY_UPGRADE),
+    ("a move from cutover:", Refused.BY_UPGRADE),
+    ("cutover to be finished first", Refused.BY_UPGRADE),
+)
+
+
+def understood(said: str) -> Refused:
+    """What the errors of an `up` mean."""
+    return next((means for words, means in WORDS if words in said), Refused.NOTHING_KNOWN)
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What is known of an `up` that ended.
+
+    `begun`: a step began. `release_begun`: the old primary may have begun to release its authority. `target_opened`,
+    `primary_opened`: the client gate there said that it is open.
+    """
+
+    ending: Ending
+    begun: bool = True
+    release_begun: bool = False
+    target_opened: bool = False
+    primary_opened: bool = False
+    refused: Refused = Refused.NOTHING_KNOWN
+
+
+class Way(StrEnum):
+    """Which way the window goes."""
+
+    FORWARD = "forward"
+    BACK = "back"
+
+
+@dataclass(frozen=True)
+class Course:
+    """The `up` to run next. `moved`: one of ours began something. `over_upgrade`: the old primary may have been told of
+    cutover. `tries`: how many `up` the way back has taken, this one included."""
+
+    way: Way
+    phase: Phase
+    round: int
+    moved: bool = False
+    over_upgrade: bool = False
+    tries: int = 0
+
+
+class End(StrEnum):
+    """How a window ends."""
+
+    CUTOVER = "DB_A takes the writes"
+    BACK = "the old primary takes the writes again, as before"
+    NOTHING = "nothing was done"
+    OPENED = "DB_A has opened, and cutover is not finished"
+    HALF_BACK = "the old primary takes writes again, and the way back is not finished"
+    STUCK = "the way back did not succeed"
+
+
+def after(course: Course, ran: Ran) -> Course | End:
+    """What follows: the next `up`, or the end."""
+    return _forward(course, ran) if course.way is Way.FORWARD else _back(course, ran)
+
+
+def _forward(course: Course, ran: Ran) -> Course | End:
+    if ran.ending is Ending.DONE:
+        if course.phase is Phase.CUTOVER:
+            return End.CUTOVER
+        return replace(course, phase=FORWARD[FORWARD.index(course.phase) + 1], moved=True)
+    if ran.target_opened or ran.refused is Refused.OPENED:
+        return End.OPENED
+    if not course.moved and (not ran.begun or ran.refused is Refused.STALE):
+        return End.NOTHING
+    if ran.refused is Refused.STALE:
+        return End.STUCK
+    in_cutover = course.phase is Phase.CUTOVER
+    # An engine that was ended may have begun a step of which we did not hear.
+    released = in_cutover and (ran.release_begun or ran.ending is not Ending.FAILED)
+    to = Phase.UPGRADE if released else Phase.PREPARE
+    return Course(Way.BACK, to, course.round + 1, moved=True, over_upgrade=in_cutover, tries=1)
+
+
+def _back(course: Course, ran: Ran) -> Course | End:
+    if ran.refused is Refused.OPENED:
+        return End.OPENED
+    if ran.ending is Ending.DONE:
+        if course.phase is Phase.PREPARE:
+            return End.BACK
+        return replace(course, phase=Phase.PREPARE, round=course.round + 1, tries=course.tries + 1)
+    if ran.primary_opened:
+        return End.HALF_BACK
+    if ran.refused is Refused.STALE or course.tries >= MOST_TRIES:
+        return End.STUCK
+    over_upgrade = course.over_upgrade or ran.refused is Refused.BY_UPGRADE
+    to = Phase.UPGRADE if over_upgrade and course.phase is Phase.PREPARE else Phase.PREPARE
+    return replace(course, phase=to, round=course.round + 1, over_upgrade=over_upgrade, tries=course.tries + 1)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The phase that the stack finished last, and in which round."""
+
+    phase: Phase
+    round: int
+
+
+class NoWayError(Exception):
+    """There is nothing to begin; the message says why, and what to do."""
+
+
+def forward_from(asked: Phase, round_: int, finished: Finished | None) -> Course:
+    """The first `up` of a window. `asked` and `round_` are the stack config's. Raises NoWayError."""
+    if finished is None:
+        raise NoWayError(
+            "Expected: a fleet in phase prepare. Found: a stack without a finished `up`.\nTo do: pulumi up"
+        )
+    if finished.phase is Phase.CUTOVER:
+        raise NoWayError("The window is over already: the fleet stands in cutover, and DB_A takes the writes.")
+    following = FORWARD[list(Phase).index(finished.phase)]
+    if asked not in (finished.phase, following):
+        raise NoWayError(
+            f"Expected: a stack that asks for {finished.phase}, which it finished, or for {following}.\n"
+            f"Found: it asks for {asked}; a way back is not finished.\nTo do: python -m scripts.window --back"
+        )
+    return Course(Way.FORWARD, following, round_)
+
+
+def back_from(asked: Phase, round_: int, finished: Finished | None) -> Course:
+    """The first `up` of the way back to prepare. Raises NoWayError."""
+    if finished is None:
+        raise NoWayError("Expected: a fleet that pgleap prepared. Found: a stack without a finished `up`.")
+    if finished.phase is Phase.CUTOVER:
+        raise NoWayError(
+            "DB_A has opened and takes the writes; no other database has them, so there is no way back that loses nothing."
+        )
+    round_ = max(round_, finished.round) + 1
+    over_upgrade = asked is Phase.CUTOVER
+    return Course(
+        Way.BACK, Phase.UPGRADE if over_upgrade else Phase.PREPARE, round_, over_upgrade=over_upgrade, tries=1
+    )

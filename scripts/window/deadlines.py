@@ -1,0 +1,68 @@
+"""How long a step of the window may take. Past it the engine is ended: neither the engine nor its plugins would ever do so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from agent.states import Phase
+from components.settings import Limits
+
+# Seconds. What a step waits for by itself, as the stack's limits say, comes on top.
+ANY_STEP = 60.0
+UPGRADE_MARGIN = 30.0
+# Seconds for the engine to begin a step while none is under way: it starts, waits for the program, saves its state.
+NO_STEP = 60.0
+
+# The ends of the steps' names: a server's name stands before them.
+DATABASE = "database"
+CLIENT_GATE = "client-gate"
+HOSTS_FILE = "hosts-file"
+ONLINE_SESSIONS = "sessions-online"
+
+
+class DeadlineError(ValueError):
+    """An option that names no deadline; the message says what was expected."""
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """Seconds for each step. `given`: by the end of the step's name, as the operator wants it; "" stands for all others."""
+
+    limits: Limits
+    given: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, step: str, phase: Phase) -> float:
+        """Seconds for `step` on the way to `phase`."""
+        for end, seconds in self.given.items():
+            if end and step.endswith(f"-{end}"):
+                return seconds
+        if step.endswith(f"-{DATABASE}"):
+            return self._database(phase)
+        return self.given.get("", ANY_STEP) + self._waits(step)
+
+    def _database(self, phase: Phase) -> float:
+        limits = self.limits
+        if phase is Phase.PREPARE:  # writes are accepted again; a base backup may be waited for
+            return limits.base_backup_seconds + limits.stream_seconds + UPGRADE_MARGIN
+        return limits.upgrade_seconds + UPGRADE_MARGIN
+
+    def _waits(self, step: str) -> float:
+        """What the agent itself waits for in a step of this kind."""
+        if step.endswith(f"-{CLIENT_GATE}") or "-sessions-" in step:
+            return self.limits.grace_seconds
+        return self.limits.lag_seconds if step.endswith("-ready") else 0.0
+
+
+def read(options: Iterable[str]) -> dict[str, float]:
+    """Deadlines as an operator types them: `20`, or `hosts-file=20`. Raises DeadlineError."""
+    given = {}
+    for option in options:
+        end, _, seconds = option.rpartition("=")
+        try:
+            given[end] = float(seconds)
+        except ValueError:
+            raise DeadlineError(f"Expected: seconds, such as 20 or {HOSTS_FILE}=20. Found: {option}") from None
+        if not 0 < given[end] < float("inf"):
+            raise DeadlineError(f"Expected: more than 0 seconds. Found: {option}")
+    return given

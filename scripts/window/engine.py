@@ -1,0 +1,156 @@
+"""The engine of one stack: its config and outputs, an `up` that can be ended, the lock that an ended one leaves behind.
+
+The commands are those of the Automation API. Its `Stack.up` itself is not used: after each `up` it runs three commands more, a
+second of the outage, and it cannot be ended. Each command runs in a session of its own, so that a terminal's ^C reaches this
+program alone, which decides what it means.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pulumi.automation import CommandResult, InvalidVersionError, PulumiCommand
+
+from agent.states import Phase
+from components.config_errors import NAMESPACE
+from scripts.stack import raw_config
+from scripts.window.course import Finished
+
+# Seconds that an engine gets to save its state and give its lock back, before it is killed.
+GENTLE_SECONDS = 1.0
+POLL_SECONDS = 0.02
+PROGRAM = "pulumi"
+# As the Automation API sets them; without the second there is no --event-log.
+VARIABLES = {"PULUMI_AUTOMATION_API": "true", "PULUMI_DEBUG_COMMANDS": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}
+
+
+class EngineError(Exception):
+    """A command that everything rests on failed; the message holds what it said."""
+
+
+class Engine:
+    """`pulumi` in a project's folder, for one stack; without a name the stack that is selected there."""
+
+    def __init__(self, project: Path, stack: str | None) -> None:
+        self._project = project
+        self._ended: set[int] = set()
+        self.stack = stack or os.environ.get("PULUMI_STACK") or self._said("stack", "--show-name").strip()
+
+    def check(self) -> None:
+        """Whether the `pulumi` on PATH suits the SDK. Raises EngineError."""
+        try:
+            PulumiCommand()
+        except (InvalidVersionError, FileNotFoundError, subprocess.CalledProcessError) as error:
+            raise EngineError(f"Expected: a `pulumi` on PATH that suits this program's SDK. Found: {error}") from None
+
+    def config(self) -> dict[str, Any]:
+        """The stack's config under `pgleap:`, without that prefix; secrets stay closed. Raises EngineError."""
+        return raw_config(json.loads(self._said("config", "--json", "--stack", self.stack)))
+
+    def finished(self) -> Finished | None:
+        """The phase that the stack finished last. Raises EngineError."""
+        found = json.loads(self._said("stack", "output", "--json", "--stack", self.stack)).get("finished")
+        return Finished(Phase(found["phase"]), int(found["round"])) if found else None
+
+    def ask(self, phase: str, round_: str) -> None:
+        """Write phase and round into the stack's config file. Raises EngineError."""
+        wanted = ("--plaintext", f"{NAMESPACE}:phase={phase}", "--plaintext", f"{NAMESPACE}:round={round_}")
+        self._said("config", "set-all", *wanted, "--stack", self.stack)
+
+    def preview(self, config_file: Path, phase: Phase, round_: int) -> CommandResult:
+        """What an `up` to `phase` would do. Only `config_file` is changed: a copy, for the engine writes what it is asked."""
+        return self._run(
+            "preview", "--diff", "--config-file", str(config_file), "--stack", self.stack,
+            "--config", f"{NAMESPACE}:phase={phase}", "--config", f"{NAMESPACE}:round={round_}",
+        )  # fmt: skip
+
+    def begin_up(self, phase: Phase, round_: int, events: str) -> subprocess.Popen[str]:
+        """Begin an `up` to `phase`, which also writes phase and round into the config file. Its events go to `events`."""
+        return self._begin(
+            "up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress", "--stack", self.stack,
+            "--config", f"{NAMESPACE}:phase={phase}", "--config", f"{NAMESPACE}:round={round_}",
+            "--event-log", events, "--exec-kind", "auto.local",
+        )  # fmt: skip
+
+    def end(self, up: subprocess.Popen[str]) -> bool:
+        """End an `up` and every process that it started: asked first, killed after GENTLE_SECONDS. Whether it was killed."""
+        if up.poll() is not None:
+            return False
+        self._ended.add(up.pid)
+        with suppress(ProcessLookupError):
+            os.kill(up.pid, signal.SIGINT)
+        deadline = time.monotonic() + GENTLE_SECONDS
+        while up.poll() is None and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        if up.poll() is not None:
+            return False
+        for pid in (up.pid, *_started_by(up.pid)):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return True
+
+    def unlock(self) -> None:
+        """Take away the lock that an `up` which was ended has left. Fails in silence: there may be none, and if one is
+        left, the next `up` says so."""
+        self._run("cancel", "--yes", "--stack", self.stack)
+
+    def is_locked_by_us(self, said: str) -> bool:
+        """Whether an `up` was refused over the lock of one that this program has ended. Pure but for this machine's name."""
+        if "currently locked by" not in said:
+            return False
+        owners = re.findall(r"created by \S+@(\S+) \(pid (\d+)\)", said)
+        return bool(owners) and all(host == socket.gethostname() and int(pid) in self._ended for host, pid in owners)
+
+    def config_file(self) -> Path:
+        """The stack's config file; only its last name counts, as for the engine."""
+        return self._project / f"Pulumi.{self.stack.rsplit('/', 1)[-1]}.yaml"
+
+    def _said(self, *arguments: str) -> str:
+        result = self._run(*arguments)
+        if result.code != 0:
+            raise EngineError(
+                f"pulumi {arguments[0]}: exit status {result.code}\n{result.stderr}{result.stdout}".strip()
+            )
+        return result.stdout
+
+    def _run(self, *arguments: str) -> CommandResult:
+        child = self._begin(*arguments)
+        stdout, stderr = child.communicate()
+        return CommandResult(stdout, stderr, child.returncode)
+
+    def _begin(self, *arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [PROGRAM, "--non-interactive", "--color", "never", *arguments],
+            cwd=self._project,
+            env={**os.environ, **VARIABLES},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+
+
+def _started_by(ancestor: int) -> list[int]:
+    """The processes that `ancestor` started, and those that these started: plugins have process groups of their own."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
+    children: dict[int, list[int]] = {}
+    for line in listed.splitlines():
+        pid, parent = (int(word) for word in line.split())
+        children.setdefault(parent, []).append(pid)
+    found, left = [], [ancestor]
+    while left:
+        mine = children.get(left.pop(), [])
+        found += mine
+        left += mine
+    return found

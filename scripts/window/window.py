@@ -1,0 +1,98 @@
+"""The whole window: one `up` after another, as the course says, and the account at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from agent.states import Phase
+from components.settings import Settings
+from scripts.window import course, summary
+from scripts.window.clock import Clock, Steps
+from scripts.window.course import Course, End, Finished, Way
+from scripts.window.deadlines import Deadlines
+from scripts.window.engine import Engine, EngineError
+from scripts.window.screen import Screen
+from scripts.window.watch import Watch
+
+
+@dataclass(frozen=True)
+class OpenStack:
+    """A stack as it is found: its config (secrets closed), the settings in it, and the phase that it finished last."""
+
+    engine: Engine
+    raw: Mapping[str, Any]
+    settings: Settings
+    finished: Finished | None
+
+    def course(self, back: bool) -> Course:
+        """The first `up`. Raises NoWayError."""
+        begin = course.back_from if back else course.forward_from
+        return begin(self.settings.phase, self.settings.round, self.finished)
+
+
+def open_stack(engine: Engine) -> OpenStack:
+    """Read the stack, all commands side by side: writes may be refused. Raises EngineError, SettingsError."""
+    with ThreadPoolExecutor() as pool:
+        suits, finished, raw = pool.submit(engine.check), pool.submit(engine.finished), pool.submit(engine.config)
+        suits.result()
+        return OpenStack(engine, raw.result(), Settings.from_config(raw.result()), finished.result())
+
+
+class Window:
+    """One window, forward or back. `given` are the operator's deadlines."""
+
+    def __init__(self, stack: OpenStack, given: Mapping[str, float], screen: Screen) -> None:
+        self._stack = stack
+        self._screen = screen
+        self._clock = Clock(Steps.of(stack.settings))
+        self._watch = Watch(stack.engine, self._clock, Deadlines(stack.settings.limits, given), screen)
+
+    def go(self, back: bool) -> int:
+        """Go until the end, and account for it; the exit status. Raises NoWayError before anything is done."""
+        first = self._stack.course(back)
+        if first.way is Way.FORWARD and first.phase is not Phase.READONLY:
+            self._screen.now("Writes are refused from before this command; its clock begins now.")
+            self._clock.begin_refused(self._screen.began)
+        with self._watch.signals():
+            with self._screen.live():
+                end, last = self._follow(first)
+            self._leave(end, last)
+            self._account(end, last)
+        return 0 if back and end is End.BACK else summary.EXIT_STATUS[end]
+
+    def _follow(self, first: Course) -> tuple[End, Course]:
+        now: Course = first
+        while True:
+            self._screen.now(f"{now.way}: {now.phase}, round {now.round}", "bold")
+            ran = self._watch.up(now)
+            following = course.after(now, ran)
+            if isinstance(following, End):
+                return following, now
+            if following.way is not now.way:
+                self._screen.warn(f"{now.phase} {ran.ending}: going back to prepare.")
+            now = following
+
+    def _leave(self, end: End, last: Course) -> None:
+        """Leave the stack's config as the fleet stands."""
+        try:
+            if end is End.NOTHING and self._watch.records:
+                self._stack.engine.ask(str(self._stack.raw["phase"]), str(self._stack.raw["round"]))
+            elif end is End.OPENED and last.phase is not Phase.CUTOVER:
+                self._stack.engine.ask(Phase.CUTOVER.value, str(last.round))
+        except EngineError as error:
+            self._screen.warn(f"The stack's config could not be written: {error}")
+
+    def _account(self, end: End, last: Course) -> None:
+        say = self._screen.say
+        names = (self._stack.settings.primary.name, self._stack.settings.target.name)
+        if end is not End.NOTHING:
+            for line in ("", *summary.seconds(self._watch.records), ""):
+                say(line)
+            for line in summary.outage(self._clock, time.monotonic(), self._screen.began, names[0]):
+                say(line)
+        for line in summary.standing(end, last, *names):
+            say(line, "green" if end in (End.CUTOVER, End.BACK) else "yellow")
