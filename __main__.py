@@ -22,7 +22,9 @@ def allow(finished: Any) -> bool:
     """Refuse what is no move from the phase that this stack finished last, in the preview as in `up`."""
     before = Phase(finished["phase"]) if finished else None
     try:
-        check_move(before, int(finished["round"]) if finished else 0, settings.phase, settings.round)
+        without_target = settings.target.lost and settings.accept_data_loss
+        round_before = int(finished["round"]) if finished else 0
+        check_move(before, round_before, settings.phase, settings.round, without_target=without_target)
     except MoveRefusedError as refused:
         raise pulumi.RunError(str(refused)) from None
     return True

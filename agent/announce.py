@@ -14,20 +14,25 @@ from agent.states import MOVES, Phase, goes_back
 
 
 def announce(desired: Mapping[str, Any], server: Server) -> Facts:
-    """Announce `phase` in `round` to this server; `side` is "old primary" or "DB_A". Raises Refusal, with the commands to type."""
+    """Announce `phase` in `round` to this server; `side` is "old primary" or "DB_A". `acceptDataLoss` is there if DB_A is lost.
+
+    Raises Refusal, with the commands to type.
+    """
     own = journal.read(server)
     phase, round_, is_target = Phase(desired["phase"]), int(desired["round"]), desired["side"] == "DB_A"
     if is_target and phase is not Phase.CUTOVER:
         authority.refuse_to_seal_open_target(own)
-    wanted = decide(own, phase, round_, is_target)
+    wanted = decide(own, phase, round_, is_target, desired.get("acceptDataLoss"))
     if wanted == own:
         return {"changed": [], "because": f"{phase} in round {round_} was announced already"}
     journal.write(server, wanted)
     return {"changed": [f"announced {phase} in round {round_}"], "because": _before(own)}
 
 
-def decide(own: Optional[Journal], phase: Phase, round_: int, is_target: bool) -> Journal:
-    """The journal as it is to be. Pure. Raises Refusal."""
+def decide(
+    own: Optional[Journal], phase: Phase, round_: int, is_target: bool, accept_data_loss: Optional[bool] = None
+) -> Journal:
+    """The journal as it is to be; `accept_data_loss` is None unless DB_A is lost. Pure. Raises Refusal."""
     if own is None:
         if phase is not Phase.PREPARE and not is_target:
             raise Refusal(
@@ -48,12 +53,15 @@ def decide(own: Optional[Journal], phase: Phase, round_: int, is_target: bool) -
             f"round {round_}: the checkout or the stack config is stale",
             f"fetch the newest stack config; if this one is right: pulumi config set round {own.round + 1} && pulumi up",
         )
-    to_prepare_target = (
-        is_target and phase is Phase.PREPARE
-    )  # the old primary decides about this move; DB_A is only rebuilt
+    # The old primary decides about this move; DB_A is only rebuilt.
+    to_prepare_target = is_target and phase is Phase.PREPARE
+    released = phase is Phase.PREPARE and own.authority is Authority.RELEASED
+    if released and accept_data_loss is not None:
+        _refuse_unless_accepted(own, round_, accept_data_loss)
+        return replace(own, phase=phase, round=round_, finished=False)
     if phase is not own.phase and not to_prepare_target:
         _refuse_no_move(own, phase, round_)
-    if phase is Phase.PREPARE and own.authority is Authority.RELEASED:
+    if released:
         raise Refusal(
             "an old primary that has not released its authority",
             f"it released it to DB_A (epoch {own.epoch})",
@@ -61,7 +69,26 @@ def decide(own: Optional[Journal], phase: Phase, round_: int, is_target: bool) -
         )
     if (phase, round_) == (own.phase, own.round):
         return own
-    return replace(own, phase=phase, round=round_, finished=False)
+    # The fence that DB_A remembers is of a seal that prepare ends.
+    fence = None if to_prepare_target else own.fence
+    return replace(own, phase=phase, round=round_, finished=False, fence=fence)
+
+
+def _refuse_unless_accepted(own: Journal, round_: int, accepted: bool) -> None:
+    """DB_A is lost after the release: it may have opened, and only a person can say that what it took is given up."""
+    if not accepted:
+        raise Refusal(
+            "acceptDataLoss: true, for the authority was released to DB_A, which may have taken writes before it was lost",
+            "it is not set",
+            "if DB_A can come back, bring it back; else power it off for good, then: pulumi config set acceptDataLoss true"
+            f" && pulumi config set round {own.round + 1} && pulumi up",
+        )
+    if own.phase is not Phase.PREPARE and round_ <= own.round:
+        raise Refusal(
+            f"a higher round than {own.round} to go back without DB_A",
+            f"round {round_}",
+            f"pulumi config set round {own.round + 1} && pulumi up",
+        )
 
 
 def _refuse_no_move(own: Journal, phase: Phase, round_: int) -> None:

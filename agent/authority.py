@@ -65,9 +65,24 @@ def may_open_upgrade_target(own: Journal, other: Journal, next_xid: int) -> int:
     return other.epoch
 
 
-def may_open_old_primary(own: Journal) -> int:
-    """The epoch with which the old primary may open again. It needs nothing of DB_A before the release. Raises Refusal."""
-    if own.authority is Authority.RELEASED:
+def may_open_without_old_primary(own: Journal) -> int:
+    """The epoch with which DB_A may open though the old primary is lost: the one that its release would have had.
+
+    DB_A was promoted at a fence that was proved then, or that it had replayed when the old primary was lost. Raises Refusal.
+    """
+    if own.upgraded_at is None:
+        raise Refusal(
+            "a DB_A that was upgraded at the old primary's fence",
+            "it was not upgraded",
+            "run phase upgrade first: pulumi config set phase upgrade && pulumi up",
+        )
+    return own.epoch + 1
+
+
+def may_open_old_primary(own: Journal, target_given_up: bool = False) -> int:
+    """The epoch with which the old primary may open again. It needs nothing of DB_A before the release, and after it either
+    DB_A's renunciation (may_take_back) or a person's word that DB_A is lost with all that it took. Raises Refusal."""
+    if own.authority is Authority.RELEASED and not target_given_up:
         raise Refusal(
             "the old primary to hold the authority, or to be sealed without having released it",
             f"it released its authority to DB_A (epoch {own.epoch})",
@@ -93,5 +108,6 @@ def refuse_to_seal_open_target(own: Optional[Journal]) -> None:
         raise Refusal(
             "DB_A not yet open, for a way back that loses nothing",
             f"DB_A holds the authority (epoch {own.epoch}) and has taken writes that no other database has",
-            "stay in cutover: pulumi config set phase cutover, raise the round if it was raised, pulumi up",
+            "stay in cutover: pulumi config set phase cutover, raise the round if it was raised, pulumi up (if DB_A was given up as"
+            " lost and has come back: save from it what is needed, and give pgleap an empty server instead)",
         )

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional
 
-from agent import access, authority, journal, seal
+from agent import access, authority, journal, old_replicas, seal
 from agent.cluster import from_desired
 from agent.journal import Authority, Journal
-from agent.postgres import OtherSide, Postgres, wait_until
+from agent.other_side import OtherSide
+from agent.postgres import Postgres, wait_until
 from agent.report import Facts, Refusal, progress
 from agent.server import Server
 from agent.states import Gate
+from agent.target import SLOT
 
 STARTING_SECONDS = 60
 
@@ -20,17 +22,16 @@ def client_gate(desired: Mapping[str, Any], server: Server) -> Facts:
     """Bring one database server's gate to `gate`. `side` says which of the two it is, `otherSide` how the other is reached."""
     cluster = from_desired(desired["postgres"])
     postgres = Postgres(server, cluster, desired["address"])
-    peer = desired["otherSide"]
-    other = OtherSide(server, peer["server"], peer["address"], int(peer["port"]), cluster.program("psql"))
+    other = OtherSide.from_desired(desired["otherSide"], server, cluster.program("psql"))
     gate = Gate(desired["gate"])
     if desired["side"] == "DB_A":
-        return _open_target(postgres, other) if gate is Gate.OPEN else _seal_target(postgres, other)
+        return _open_target(desired, postgres, other) if gate is Gate.OPEN else _seal_target(postgres, other)
     own = journal.must_read(server)
     access.refuse_managers(server)
     access.have_way_in(postgres, [other.address])
     _refuse_a_replica(postgres)
     if gate is Gate.OPEN:
-        return _open_old_primary(desired, postgres, own)
+        return _open_old_primary(desired, postgres, own, other)
     if gate is Gate.SEALED:
         return _seal_old_primary(desired, postgres, own, other)
     return _release(postgres, own, other)
@@ -75,10 +76,17 @@ def _release(postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
     )
 
 
-def _open_old_primary(desired: Mapping[str, Any], postgres: Postgres, own: Journal) -> Facts:
-    epoch = authority.may_open_old_primary(own)
+def _open_old_primary(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+    given_up = other.lost and desired.get("acceptDataLoss") is True
+    epoch = authority.may_open_old_primary(own, given_up)
+    if own.authority is not Authority.HOLDS:
+        if own.authority is Authority.RELEASED:
+            other.refuse_if_it_answers()
+        old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
     own = journal.update(postgres.server, authority=Authority.HOLDS, epoch=epoch, fence=None)
-    changed = seal.unseal(postgres, [desired["otherSide"]["address"]])
+    changed = seal.unseal(postgres, [other.address])
+    if other.lost:
+        changed += drop_slot(postgres)
     return _facts(
         changed, "it holds the authority to write" if changed else "it is open, and holds the authority to write", own
     )
@@ -90,7 +98,7 @@ def _seal_target(postgres: Postgres, other: OtherSide) -> Facts:
     own = journal.must_read(server)
     authority.refuse_to_seal_open_target(own)
     changed: List[str] = []
-    if own.upgraded_at is not None:
+    if own.upgraded_at is not None and not other.lost:
         theirs = journal.from_json(other.journal())
         if theirs.authority is Authority.RELEASED and theirs.epoch > own.renounced:
             own = journal.update(server, renounced=theirs.epoch)
@@ -115,7 +123,7 @@ def _seal_target(postgres: Postgres, other: OtherSide) -> Facts:
     return _facts(changed, "DB_A refuses clients until it opens", own)
 
 
-def _open_target(postgres: Postgres, other: OtherSide) -> Facts:
+def _open_target(desired: Mapping[str, Any], postgres: Postgres, other: OtherSide) -> Facts:
     server = postgres.server
     own = journal.must_read(server)
     if not postgres.is_running():
@@ -126,20 +134,42 @@ def _open_target(postgres: Postgres, other: OtherSide) -> Facts:
         )
     _refuse_a_replica(postgres)
     if own.authority is not Authority.HOLDS:
-        theirs = journal.from_json(other.journal())
-        epoch = authority.may_open_upgrade_target(own, theirs, other.next_xid())
-        let_in = other.refuses_clients(postgres.cluster.superuser)
-        if let_in is not None:
-            raise Refusal(
-                "the old primary to refuse clients", let_in, "raise the round and run phase upgrade, or go back"
-            )
+        old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
+        epoch = _epoch_without(own, other, desired, postgres) if other.lost else _epoch_released(own, other, postgres)
         own = journal.update(server, authority=Authority.HOLDS, epoch=epoch)
     changed = seal.unseal(postgres, [other.address])
-    return _facts(
-        changed,
-        "the old primary released its authority to it" if changed else "it is open, and holds the authority",
-        own,
+    why = (
+        f"{other.name} is lost, and DB_A had replayed its fence"
+        if other.lost
+        else "the old primary released its authority to it"
     )
+    return _facts(changed, why if changed else "it is open, and holds the authority", own)
+
+
+def _epoch_released(own: Journal, other: OtherSide, postgres: Postgres) -> int:
+    """The epoch that the old primary released, read live with its seal and its fence. Raises Refusal."""
+    epoch = authority.may_open_upgrade_target(own, journal.from_json(other.journal()), other.next_xid())
+    let_in = other.refuses_clients(postgres.cluster.superuser)
+    if let_in is not None:
+        raise Refusal("the old primary to refuse clients", let_in, "raise the round and run phase upgrade, or go back")
+    return epoch
+
+
+def _epoch_without(own: Journal, other: OtherSide, desired: Mapping[str, Any], postgres: Postgres) -> int:
+    """The epoch to open with when the old primary is lost: it must not answer, and no replica may know of more. Raises Refusal."""
+    epoch = authority.may_open_without_old_primary(own)
+    other.refuse_if_it_answers()
+    assert own.upgraded_at is not None
+    old_replicas.refuse_ahead(desired["oldReplicas"], postgres, own.upgraded_at)
+    return epoch
+
+
+def drop_slot(postgres: Postgres) -> List[str]:
+    """A slot that nobody will stream from any more fills the disk. What was changed."""
+    dropped = postgres.rows(
+        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{SLOT}' AND NOT active"
+    )
+    return [f"dropped the slot {SLOT}"] if dropped else []
 
 
 def _refuse_a_replica(postgres: Postgres) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
 
 from agent.cluster import Cluster
-from agent.postgres import OtherSide
+from agent.other_side import OtherSide
 from agent.report import Refusal
 from agent.server import Server
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from agent import journal
+from agent.cluster import from_desired
 from agent.journal import Authority
+from agent.other_side import OtherSide
 from agent.report import Facts, Refusal
 from agent.server import Server
 from agent.states import Phase
@@ -40,9 +42,18 @@ def finish(desired: Mapping[str, Any], server: Server) -> Facts:
     facts: Facts = {"phase": phase.value, "round": round_, "authority": own.authority.value, "epoch": own.epoch}
     if own.finished:
         return {"changed": [], "because": "it was finished already", **facts}
+    if desired["side"] == "DB_A" and phase is Phase.READONLY:
+        _remember_fence(desired, server)
     journal.update(server, finished=True)
     return {
         "changed": [f"{phase} in round {round_} is finished"],
         "because": "every step before this one succeeded",
         **facts,
     }
+
+
+def _remember_fence(desired: Mapping[str, Any], server: Server) -> None:
+    """If the old primary dies from here on, DB_A knows how far it must have replayed to go on without it."""
+    psql = from_desired(desired["postgres"]).program("psql")
+    theirs = journal.from_json(OtherSide.from_desired(desired["otherSide"], server, psql).journal())
+    journal.update(server, fence=theirs.fence, epoch=theirs.epoch)

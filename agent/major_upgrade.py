@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Optional
 
-from agent import authority, configuration, journal, new_cluster, pg_upgrade, seal
+from agent import authority, configuration, journal, new_cluster, old_replicas, pg_upgrade, seal
 from agent.client_rules import LOCAL_ROLE
 from agent.cluster import OS_USER, SOCKET_FOLDER
 from agent.journal import Fence
@@ -73,9 +73,25 @@ def _refuse_linked(target: UpgradeTarget) -> None:
 
 
 def _live_fence(target: UpgradeTarget) -> Fence:
-    """The old primary's fence, proved right now."""
+    """The old primary's fence, proved right now; if it is lost, the one that DB_A remembers. Raises Refusal."""
+    if target.primary.lost:
+        return _remembered_fence(target)
     theirs = journal.from_json(target.primary.journal())
     return authority.proven(theirs, target.primary.next_xid())
+
+
+def _remembered_fence(target: UpgradeTarget) -> Fence:
+    """What DB_A was promoted at, or was told of when readonly was finished. The old primary is lost, and must not answer."""
+    own = journal.must_read(target.server)
+    fence = own.upgraded_at or own.fence
+    if fence is None:
+        raise Refusal(
+            f"a fence of {target.primary.name}, which the stack calls lost, in DB_A's journal",
+            "none: phase readonly was never finished",
+            "promote an old replica by your own means; DB_A cannot tell how much it has",
+        )
+    target.primary.refuse_if_it_answers()
+    return fence
 
 
 def _promote(target: UpgradeTarget, fence: Fence) -> None:
@@ -103,6 +119,9 @@ def _promote(target: UpgradeTarget, fence: Fence) -> None:
             "it moved, or the phase did",
             TO_PREPARE,
         )
+    old_replicas.refuse_promoted(target.old_replicas, old)
+    if target.primary.lost:
+        old_replicas.refuse_ahead(target.old_replicas, old, fence)
     journal.update(server, upgraded_at=fence)
     progress("promoting DB_A")
     old.execute("SELECT pg_promote(true, 60);")
@@ -113,10 +132,11 @@ def _promote(target: UpgradeTarget, fence: Fence) -> None:
         lambda: "it is still in recovery" if old.in_recovery() else None,
         f"see its log; {TO_PREPARE}",
     )
-    # Nobody streams from that slot any more, and a slot left behind fills the old primary's disk.
-    target.primary.ask(
-        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{SLOT}' AND NOT active;"
-    )
+    if not target.primary.lost:
+        # Nobody streams from that slot any more, and a slot left behind fills the old primary's disk.
+        target.primary.ask(
+            f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{SLOT}' AND NOT active;"
+        )
 
 
 def _run_pg_upgrade(target: UpgradeTarget, seconds: float) -> None:

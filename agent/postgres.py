@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Callable, Dict, List, Optional
 
-from agent.client_rules import LOCAL_ROLE, READER
+from agent.client_rules import LOCAL_ROLE
 from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Completed, Server
@@ -190,55 +190,3 @@ class Postgres:
                 self.cluster.program("pg_ctl"), "stop", "-D", self.cluster.data, "-m", "fast", "-w", "-t", f"{seconds:.0f}",
                 user="postgres", timeout=seconds + 5,
             )  # fmt: skip
-
-
-class OtherSide:
-    """The database server on the other side, as pgleap's own role sees it: its journal and positions, live."""
-
-    def __init__(self, server: Server, name: str, address: str, port: int, psql: str) -> None:
-        self.server = server
-        self.name = name
-        self.address = address
-        self.port = port
-        self.psql = psql
-
-    def _ask(self, sql: str, user: str) -> Completed:
-        return self.server.run(
-            self.psql, "-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", "postgres", stdin=sql, check=False, timeout=30,
-            environment={
-                "PGHOST": self.address,
-                "PGPORT": str(self.port),
-                "PGUSER": user,
-                "PGPASSFILE": str(self.server.path(PASSWORD_FILE)),
-                "PGAPPNAME": "pgleap",
-                "PGCONNECT_TIMEOUT": "5",
-            },
-        )  # fmt: skip
-
-    def ask(self, sql: str) -> str:
-        """What it answers. Raises Refusal if it cannot be reached."""
-        code, text, error = self._ask(sql, READER)
-        if code != 0:
-            raise Refusal(
-                f"{self.name} ({self.address}:{self.port}) to answer the role {READER}",
-                error.strip(),
-                f"see that {self.name} runs and can be reached from here",
-            )
-        return text.strip()
-
-    def journal(self) -> Dict[str, Any]:
-        found: Dict[str, Any] = json.loads(self.ask("SELECT pgleap.journal();"))
-        return found
-
-    def next_xid(self) -> int:
-        """Its next transaction id, as `seal.next_xid` sees it: those that hold an id and go on are counted, and first."""
-        text = self.ask(f"SELECT {HOLDING_AN_ID}; SELECT pg_snapshot_xmax(pg_current_snapshot());")
-        return sum(int(line) for line in text.splitlines())
-
-    def refuses_clients(self, superuser: str) -> Optional[str]:
-        """None if its rules refuse a client that comes as the superuser from here; else what happened instead."""
-        code, _, error = self._ask("SELECT 1;", superuser)
-        # The message may be in the server's own language; the file's name is in it all the same.
-        if code != 0 and "pg_hba.conf" in error:
-            return None
-        return "the connection was let in" if code == 0 else error.strip()

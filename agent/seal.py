@@ -13,7 +13,8 @@ from typing import Any, Dict, List, Optional, Sequence, Set
 from agent.access import is_sealed, write_rules
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.journal import Fence
-from agent.postgres import HOLDING_AN_ID, OtherSide, Postgres, wait_until
+from agent.other_side import OtherSide
+from agent.postgres import HOLDING_AN_ID, Postgres, wait_until
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER
 

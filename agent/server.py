@@ -9,6 +9,7 @@ import os
 import pwd
 import select
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -141,6 +142,14 @@ class Server:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                 return None
+
+    def connects(self, address: str, port: int, seconds: float = 2) -> bool:
+        """Whether something accepts a TCP connection there."""
+        try:
+            socket.create_connection((address, port), timeout=seconds).close()
+        except OSError:
+            return False
+        return True
 
     def write_durably(
         self, absolute: str, content: bytes, mode: Optional[int] = None, owner: Optional[Tuple[int, int]] = None

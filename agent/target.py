@@ -9,7 +9,8 @@ from agent import access
 from agent.client_rules import without_rules
 from agent.cluster import Cluster, from_desired
 from agent.configuration import Carried
-from agent.postgres import OtherSide, Postgres
+from agent.other_side import OtherSide
+from agent.postgres import Postgres
 from agent.report import Refusal
 from agent.server import STATE_FOLDER, Server
 
@@ -36,6 +37,7 @@ class UpgradeTarget:
     old: Postgres
     new: Postgres
     primary: OtherSide
+    old_replicas: Mapping[str, str]
     transfer_mode: str
     jobs: int
     archive_command: Optional[str]
@@ -70,13 +72,14 @@ def read_target(desired: Mapping[str, Any], server: Server) -> UpgradeTarget:
     old, new = from_desired(desired["postgres"]), from_desired(desired["newPostgres"])
     _refuse_missing(server, old, ("postgres", "pg_basebackup", "pg_controldata", "psql"))
     _refuse_missing(server, new, ("postgres", "pg_upgrade", "initdb", "psql", "vacuumdb"))
-    address, primary, limits = desired["address"], desired["primary"], desired["limits"]
+    address, limits = desired["address"], desired["limits"]
     return UpgradeTarget(
         server=server,
         name=desired["server"],
         old=Postgres(server, old, address),
         new=Postgres(server, new, address),
-        primary=OtherSide(server, primary["server"], primary["address"], int(primary["port"]), old.program("psql")),
+        primary=OtherSide.from_desired(desired["primary"], server, old.program("psql")),
+        old_replicas=desired["oldReplicas"],
         transfer_mode=desired["transferMode"],
         jobs=int(desired["jobs"]),
         archive_command=desired.get("archiveCommand"),

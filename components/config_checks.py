@@ -32,12 +32,18 @@ def cross_checks(config: Raw) -> Iterator[str]:
         yield from _host_keys(servers, config)
         yield from _reads_from(servers, config.get("readsFrom"))
         yield from _names(servers, _map(config.get("names")))
+        yield from _lost(servers, config)
     yield from _versions(_map(config.get("versions")))
     yield from _places(_map(config.get("postgres")))
 
 
 def _map(value: object) -> Raw:
     return value if isinstance(value, Mapping) else {}
+
+
+def _is_true(value: object) -> bool:
+    """`pulumi config set` hands a plain value on as text."""
+    return str(value).lower() == "true"
 
 
 def _with_role(servers: Mapping[str, Raw], *roles: str) -> list[str]:
@@ -88,7 +94,7 @@ def _keys_for_roles(servers: Mapping[str, Raw]) -> Iterator[str]:
 
 
 def _host_keys(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
-    if str(config.get("acceptUnknownHostKeys", False)).lower() == "true":
+    if _is_true(config.get("acceptUnknownHostKeys")):
         return
     bastion = _map(_map(config.get("ssh")).get("bastion"))
     without = [("servers", name) for name, server in servers.items() if not server.get("hostKey")]
@@ -109,6 +115,29 @@ def _reads_from(servers: Mapping[str, Raw], reads_from: object) -> Iterator[str]
         role = servers[reads_from].get("role")
         listed = ", ".join(replicas) or "none there is"
         yield f"{config_path('readsFrom')}: {reads_from} has the role {role}; DB_B must be a replica ({listed})"
+
+
+def _lost(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
+    """Where a dead server leaves a way, by phase; elsewhere there is none that loses nothing."""
+    lost = {name for name, server in servers.items() if _is_true(server.get("lost"))}
+    phase = config.get("phase")
+    for name in _with_role(servers, "target"):
+        if name in lost and phase in ("readonly", "upgrade", "cutover"):
+            yield f"{config_path('servers', name, 'lost')}: phase {phase} is not without DB_A; set phase prepare, the way back"
+        if name not in lost and _is_true(config.get("acceptDataLoss")):
+            yield f"{config_path('acceptDataLoss')}: true, though {name} (DB_A) is not lost; it is for that alone, take it out"
+    for name in _with_role(servers, "primary"):
+        if name in lost and phase in ("prepare", "readonly"):
+            yield (
+                f"{config_path('servers', name, 'lost')}: phase {phase} is not without the old primary; once it was fenced, go on to"
+                " upgrade or cutover; before that, promote a replica by your own means and begin anew with it"
+            )
+    reads_from = config.get("readsFrom")
+    if reads_from in lost and phase in ("readonly", "upgrade"):
+        alive = ", ".join(name for name in _with_role(servers, "replica") if name not in lost) or "none is left"
+        yield f"{config_path('readsFrom')}: {reads_from} is lost, and serves all reads in phase {phase}; give another replica ({alive})"
+    if _with_role(servers, "online") and not set(_with_role(servers, "online")) - lost:
+        yield f"{config_path('servers')}: every online server is lost; give one that lives"
 
 
 def _names(servers: Mapping[str, Raw], names: Raw) -> Iterator[str]:

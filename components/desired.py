@@ -39,15 +39,34 @@ class Desire:
         }
 
     def other_side(self, server: Server) -> Desired:
-        return {"server": server.name, "address": server.address, "port": self.settings.postgres.port}
+        """How the other database server is reached; a lost one is not asked."""
+        lost = {"lost": True} if server.lost else {}
+        return {"server": server.name, "address": server.address, "port": self.settings.postgres.port, **lost}
+
+    def old_replicas(self) -> dict[str, str]:
+        """Those that must stay what they are, as the verbs that open or promote a database look: name -> address."""
+        return {replica.name: replica.address for replica in self.settings.replicas}
 
     def move(self, side: str) -> Desired:
         """For `announce` and `finish`."""
         return {"phase": self.phase.value, "side": side}
 
+    def announcement(self, side: str) -> Desired:
+        lost = {"acceptDataLoss": self.settings.accept_data_loss} if self.settings.target.lost else {}
+        return {**self.move(side), **lost}
+
+    def finish(self, side: str) -> Desired:
+        """DB_A remembers the fence, for the case that the old primary dies."""
+        if side != "DB_A":
+            return self.move(side)
+        return {**self.move(side), "otherSide": self.other_side(self.settings.primary), "postgres": self.old_postgres()}
+
     def access(self) -> Desired:
-        """pgleap's way in on an old replica, which nobody else reads from."""
-        return {"postgres": self.old_postgres(), "readers": []}
+        """pgleap's way in on an old replica; the two that may open ask it whether it still is one."""
+        return {
+            "postgres": self.old_postgres(),
+            "readers": [self.settings.primary.address, self.settings.target.address],
+        }
 
     def ready(self, side: str) -> Desired:
         target, limits = self.settings.target, self.settings.limits
@@ -58,7 +77,7 @@ class Desire:
                 "newPostgres": self.new_postgres(),
                 "transferMode": self.settings.postgres.transfer_mode,
             }
-        standbys = {server.name: server.address for server in (self.settings.reads_from, target)}
+        standbys = {server.name: server.address for server in (self.settings.reads_from, target) if not server.lost}
         return {
             **self.move(side),
             "postgres": self.old_postgres(),
@@ -107,6 +126,8 @@ class Desire:
             "gate": gate.value,
             "postgres": postgres,
             "otherSide": self.other_side(other),
+            "oldReplicas": self.old_replicas(),
+            **({"acceptDataLoss": self.settings.accept_data_loss} if self.settings.target.lost else {}),
             "graceSeconds": self.settings.limits.grace_seconds,
         }
 
@@ -115,6 +136,7 @@ class Desire:
         return {
             "database": self.parts.database.value,
             "primary": self.other_side(self.settings.primary),
+            "oldReplicas": self.old_replicas(),
             "postgres": self.old_postgres(),
             "newPostgres": self.new_postgres(),
             "transferMode": self.settings.postgres.transfer_mode,

@@ -75,8 +75,8 @@ class Fleet(pulumi.ComponentResource):
         others = (*settings.drained, *settings.workers)
         online, elsewhere = desire.parts.online_hosts, desire.parts.other_hosts
         return {
-            Part.ANNOUNCE_OLD_PRIMARY: lambda after: [self._announce(primary, "old primary", after)],
-            Part.ANNOUNCE_TARGET: lambda after: [self._announce(target, "DB_A", after)],
+            Part.ANNOUNCE_OLD_PRIMARY: lambda after: self._announce(primary, "old primary", after),
+            Part.ANNOUNCE_TARGET: lambda after: self._announce(target, "DB_A", after),
             Part.CREDENTIALS: self._credentials,
             Part.READY: self._ready,
             Part.TASKS: self._tasks,
@@ -86,8 +86,8 @@ class Fleet(pulumi.ComponentResource):
             Part.ONLINE_SESSIONS: lambda after: self._sessions("online", settings.online, online, after),
             Part.OTHER_HOSTS: lambda after: self._hosts(others, elsewhere, after),
             Part.OTHER_SESSIONS: lambda after: self._sessions("others", others, elsewhere, after),
-            Part.OLD_PRIMARY_GATE: lambda after: [self._gate(primary, desire.old_primary_gate(), after)],
-            Part.TARGET_GATE: lambda after: [self._gate(target, desire.target_gate(), after)],
+            Part.OLD_PRIMARY_GATE: lambda after: self._gate(primary, desire.old_primary_gate(), after),
+            Part.TARGET_GATE: lambda after: self._gate(target, desire.target_gate(), after),
             Part.TARGET_DATABASE: self._database,
             Part.FINISH: self._finish,
         }
@@ -102,13 +102,22 @@ class Fleet(pulumi.ComponentResource):
             self._agents[server.name] = Agent(f"{server.name}-agent", agent_args, self._own()).installed
         return [*after, self._agents[server.name]]
 
-    def _announce(self, server: Server, side: str, after: Steps) -> Step:
-        args = AnnouncementArgs(server, self._args.reach, self._desire.move(side), self._after_agent(server, after))
-        return Announcement(f"{server.name}-announce", args, self._own()).step
+    def _announce(self, server: Server, side: str, after: Steps) -> Steps:
+        if server.lost:
+            return []
+        desired = self._desire.announcement(side)
+        args = AnnouncementArgs(server, self._args.reach, desired, self._after_agent(server, after))
+        return [Announcement(f"{server.name}-announce", args, self._own()).step]
+
+    def _both(self) -> list[tuple[Server, str]]:
+        """The two that can hold the authority, as far as they live, with the side that they are."""
+        sides = ((self._settings.primary, "old primary"), (self._settings.target, "DB_A"))
+        return [(server, side) for server, side in sides if not server.lost]
 
     def _credentials(self, after: Steps) -> Steps:
         made = []
-        for server, owns_role in ((self._settings.primary, True), (self._settings.target, False)):
+        for server, side in self._both():
+            owns_role = side == "old primary"
             secret = {"password": self._args.password, "owns_role": owns_role, "postgres": self._desire.old_postgres()}
             args = CredentialsArgs(server, self._args.reach, secret, self._after_agent(server, after))
             made.append(Credentials(f"{server.name}-credentials", args, self._own()).step)
@@ -116,7 +125,7 @@ class Fleet(pulumi.ComponentResource):
 
     def _ready(self, after: Steps) -> Steps:
         made = []
-        for server, side in ((self._settings.primary, "old primary"), (self._settings.target, "DB_A")):
+        for server, side in self._both():
             args = ReadinessArgs(server, self._args.reach, self._desire.ready(side), self._after_agent(server, after))
             made.append(Readiness(f"{server.name}-ready", args, self._own()).step)
         return made
@@ -158,12 +167,16 @@ class Fleet(pulumi.ComponentResource):
             self._agents[key] = OldReplicaAccess(key, args, self._own()).step
         return self._agents[key]
 
-    def _gate(self, server: Server, desired: dict[str, Any], after: Steps) -> Step:
+    def _gate(self, server: Server, desired: dict[str, Any], after: Steps) -> Steps:
+        if server.lost:
+            return []
         args = ClientGateArgs(server, self._args.reach, desired, self._after_agent(server, after))
-        return ClientGate(f"{server.name}-client-gate", args, self._own()).step
+        return [ClientGate(f"{server.name}-client-gate", args, self._own()).step]
 
     def _database(self, after: Steps) -> Steps:
         target = self._settings.target
+        if target.lost:
+            return []
         args = UpgradeTargetArgs(
             target, self._args.reach, self._desire.upgrade_target(), self._after_agent(target, after)
         )
@@ -171,8 +184,8 @@ class Fleet(pulumi.ComponentResource):
 
     def _finish(self, after: Steps) -> Steps:
         """DB_A first: the old primary's journal is the one that counts, and says finished only once all is."""
-        target, primary = self._settings.target, self._settings.primary
-        args = FinishArgs(target, self._args.reach, self._desire.move("DB_A"), after)
-        on_target = Finish(f"{target.name}-finish", args, self._own()).step
-        args = FinishArgs(primary, self._args.reach, self._desire.move("old primary"), [*after, on_target])
-        return [Finish(f"{primary.name}-finish", args, self._own()).step]
+        made: Steps = []
+        for server, side in reversed(self._both()):
+            args = FinishArgs(server, self._args.reach, self._desire.finish(side), [*after, *made])
+            made = [Finish(f"{server.name}-finish", args, self._own()).step]
+        return made

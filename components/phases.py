@@ -78,10 +78,12 @@ class MoveRefusedError(Exception):
     """There is no such move, or it needs a higher round; the message names what to type instead."""
 
 
-def check_move(before: Phase | None, before_round: int, to: Phase, to_round: int) -> None:
+def check_move(
+    before: Phase | None, before_round: int, to: Phase, to_round: int, *, without_target: bool = False
+) -> None:
     """Refuse what is no move from the last phase that finished, as far as the stack's own outputs can tell.
 
-    `before` is None on a stack's first run. The servers' journals refuse the rest (an unfinished phase, a stale checkout).
+    `before` is None on a stack's first run. `without_target`: DB_A is lost, and the stack accepts that what it took is lost too. The servers' journals refuse the rest (an unfinished phase, a stale checkout).
     Raises MoveRefusedError.
     """
     if before is None:
@@ -98,12 +100,13 @@ def check_move(before: Phase | None, before_round: int, to: Phase, to_round: int
         )
     if to is before:
         return
-    if before is Phase.CUTOVER:
+    given_up = before is Phase.CUTOVER and to is Phase.PREPARE and without_target
+    if before is Phase.CUTOVER and not given_up:
         raise MoveRefusedError(
             "From a finished cutover there is no move: DB_A has taken writes that no other database has, and going back would lose them.\n"
             f"To do: pulumi config set phase {Phase.CUTOVER}"
         )
-    if to not in MOVES[before]:
+    if to not in MOVES[before] and not given_up:
         there_are = " or ".join(MOVES[before])
         raise MoveRefusedError(
             f"From {before} there is no move to {to}; from {before} one goes to {there_are}.\n"

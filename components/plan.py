@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from agent.states import Gate, Target
+from agent.states import Gate, Phase, Target
 from components.desired import Desire
 from components.order import ORDER, Part
 from components.phases import Lead
@@ -23,6 +23,8 @@ def plan(settings: Settings) -> list[str]:
 def authority(settings: Settings) -> str:
     """Who may write once the phase is reached."""
     primary, target = settings.primary.name, settings.target.name
+    if settings.primary.lost:
+        return f"{target} takes writes; {primary} is lost" if settings.phase is Phase.CUTOVER else "nobody takes writes"
     return {
         Gate.OPEN: f"{primary} takes writes",
         Gate.SEALED: f"{primary} holds the authority and is sealed: writes are refused, reads go to {settings.reads_from.name}",
@@ -59,10 +61,23 @@ def _tasks(settings: Settings, desire: Desire) -> list[str]:
     return [f"{', '.join(units)}: {state}" for state, units in by_state.items()]
 
 
+def _alive(*servers: Server) -> str:
+    return _named(server for server in servers if not server.lost)
+
+
+def _announced(server: Server, desire: Desire) -> list[str]:
+    if server.lost:
+        return [f"{server.name}: lost, so it is told nothing and asked nothing"]
+    return [f"{server.name}: {desire.phase} in round {desire.settings.round} is announced in its journal"]
+
+
 def _old_primary_gate(settings: Settings, desire: Desire) -> list[str]:
     server = settings.primary.name
+    if settings.primary.lost:
+        return []
+    without = ", without what only the lost DB_A holds" if settings.accept_data_loss else ""
     return {
-        Gate.OPEN: [f"{server}: open, takes writes"],
+        Gate.OPEN: [f"{server}: open, takes writes{without}"],
         Gate.SEALED: [
             f"{server}: sealed (sessions at work get {settings.limits.grace_seconds} s), its last write recorded as the fence"
         ],
@@ -74,6 +89,10 @@ def _old_primary_gate(settings: Settings, desire: Desire) -> list[str]:
 
 def _target_gate(settings: Settings, desire: Desire) -> list[str]:
     server = settings.target.name
+    if settings.target.lost:
+        return []
+    if desire.parts.upgrade_target is Gate.OPEN and settings.primary.lost:
+        return [f"{server}: opens on the fence that it replayed; {settings.primary.name} is lost, and must not answer"]
     if desire.parts.upgrade_target is Gate.OPEN:
         return [f"{server}: opens, once it has read seal, fence and release from {settings.primary.name}"]
     return [f"{server}: refuses clients"]
@@ -81,6 +100,8 @@ def _target_gate(settings: Settings, desire: Desire) -> list[str]:
 
 def _database(settings: Settings, desire: Desire) -> list[str]:
     server, old, new = settings.target.name, settings.versions.old, settings.versions.new
+    if settings.target.lost:
+        return []
     if desire.parts.database is Target.STANDBY:
         return [
             f"{server}: a sealed standby of {settings.primary.name} on PostgreSQL {old}, with PostgreSQL {new} installed and checked"
@@ -93,14 +114,12 @@ def _database(settings: Settings, desire: Desire) -> list[str]:
 
 Sentences = Callable[[Settings, Desire], list[str]]
 SENTENCES: dict[Part, Sentences] = {
-    Part.ANNOUNCE_OLD_PRIMARY: lambda s, d: [
-        f"{s.primary.name}: {d.phase} in round {s.round} is announced in its journal"
-    ],
-    Part.ANNOUNCE_TARGET: lambda s, d: [f"{s.target.name}: {d.phase} in round {s.round} is announced in its journal"],
+    Part.ANNOUNCE_OLD_PRIMARY: lambda s, d: _announced(s.primary, d),
+    Part.ANNOUNCE_TARGET: lambda s, d: _announced(s.target, d),
     Part.CREDENTIALS: lambda s, _: [
-        f"{s.primary.name}, {s.target.name}: the role pgleap can read the other side's journal"
+        f"{_alive(s.primary, s.target)}: the role pgleap can read the other side's journal"
     ],
-    Part.READY: lambda s, d: [f"{s.primary.name}, {s.target.name}: ready for {d.phase}"],
+    Part.READY: lambda s, d: [f"{_alive(s.primary, s.target)}: ready for {d.phase}"],
     Part.TASKS: _tasks,
     Part.LOAD_BALANCER: lambda _, __: [],
     Part.ONLINE_HOSTS: lambda s, d: _hosts(s.online, d.parts.online_hosts, s),
@@ -110,5 +129,5 @@ SENTENCES: dict[Part, Sentences] = {
     Part.OLD_PRIMARY_GATE: _old_primary_gate,
     Part.TARGET_GATE: _target_gate,
     Part.TARGET_DATABASE: _database,
-    Part.FINISH: lambda s, d: [f"{s.target.name}, {s.primary.name}: {d.phase} is marked finished"],
+    Part.FINISH: lambda s, d: [f"{_alive(s.target, s.primary)}: {d.phase} is marked finished"],
 }

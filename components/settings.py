@@ -51,7 +51,7 @@ class Role(StrEnum):
 
 
 class Server(Part):
-    """One server of the fleet. `name` is its key in `pgleap:servers`."""
+    """One server of the fleet. `name` is its key in `pgleap:servers`. A `lost` one is dead: nothing is asked of it any more."""
 
     name: ServerName
     role: Role = Field(description="one of primary, replica, target, online, drained, worker")
@@ -60,6 +60,7 @@ class Server(Part):
     reload: OneLine | None = None
     tasks: Annotated[tuple[Unit, ...], BeforeValidator(one_item_is_no_list)] = ()
     keep_until: Literal["upgrade"] | None = None
+    lost: bool = False
 
 
 class Versions(Part):
@@ -159,6 +160,7 @@ class Settings(Part):
     )
     ssh: Ssh = Field(description="how to reach the servers, at least {user: ...}")
     accept_unknown_host_keys: bool = False
+    accept_data_loss: bool = False
     postgres: Postgres = Postgres()
     limits: Limits = Limits()
 
@@ -187,6 +189,9 @@ class Settings(Part):
     def with_role(self, *roles: Role) -> tuple[Server, ...]:
         return tuple(server for server in self.servers.values() if server.role in roles)
 
+    def _alive(self, *roles: Role) -> tuple[Server, ...]:
+        return tuple(server for server in self.with_role(*roles) if not server.lost)
+
     @property
     def primary(self) -> Server:
         return self.with_role(Role.PRIMARY)[0]
@@ -198,7 +203,8 @@ class Settings(Part):
 
     @property
     def replicas(self) -> tuple[Server, ...]:
-        return self.with_role(Role.REPLICA)
+        """The old replicas that are not lost."""
+        return self._alive(Role.REPLICA)
 
     @property
     def reads_from(self) -> Server:
@@ -207,20 +213,20 @@ class Settings(Part):
 
     @property
     def online(self) -> tuple[Server, ...]:
-        return self.with_role(Role.ONLINE)
+        return self._alive(Role.ONLINE)
 
     @property
     def drained(self) -> tuple[Server, ...]:
-        return self.with_role(Role.DRAINED)
+        return self._alive(Role.DRAINED)
 
     @property
     def workers(self) -> tuple[Server, ...]:
-        return self.with_role(Role.WORKER)
+        return self._alive(Role.WORKER)
 
     @property
     def hosts_servers(self) -> tuple[Server, ...]:
         """The servers whose hosts file is managed."""
-        return self.with_role(Role.ONLINE, Role.DRAINED, Role.WORKER)
+        return self._alive(Role.ONLINE, Role.DRAINED, Role.WORKER)
 
     def names_of(self, server: Server) -> tuple[str, ...]:
         """The database names that lead to `server` before the upgrade."""

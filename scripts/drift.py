@@ -28,9 +28,14 @@ TARGET_AUTHORITY = {Gate.OPEN: "holds", Gate.SEALED: "none"}
 
 
 def drifts(desire: Desire, seen: Mapping[str, Seen]) -> list[str]:
-    """Every difference, the dangerous ones first, the others in the order of the stack's servers; empty if there is none."""
+    """Every difference, the dangerous ones first, the others in the order of the stack's servers; empty if there is none.
+
+    A lost server is expected to be nothing; that it takes writes beside another one is told all the same.
+    """
     found = [*_two_writers(desire, seen)]
     for server in desire.settings.servers.values():
+        if server.lost:
+            continue
         one = seen[server.name]
         sentences = [one.why] if one.facts is None else _of_server(desire, server, one.facts)
         found += [f"{server.name}: {sentence}" for sentence in sentences]

@@ -83,7 +83,7 @@ def _known(found: Any) -> Facts:
 
 
 def _name(server: Server) -> str:
-    return f"{server.name}\n[dim]{server.role.value}[/dim]"
+    return f"{server.name}\n[dim]{server.role.value}{', lost' if server.lost else ''}[/dim]"
 
 
 def _postgres(facts: Facts) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import runpy
@@ -139,6 +140,8 @@ def declare(
     Raises RefusedError.
     """
     values = {**raw, **more}
+    # The SDK takes the thread's own loop, and whoever ran one before may have taken it away.
+    asyncio.set_event_loop(asyncio.new_event_loop())
     monitor = _Monitor(_Servers(finished))
     mocks.set_mocks(_Servers(finished), project="pgleap", stack="sim", preview=preview, monitor=monitor)
     coded = {f"pgleap:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}

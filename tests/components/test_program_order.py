@@ -74,6 +74,26 @@ def test_the_last_step_waits_for_every_step_there_is(phase: Phase) -> None:
     assert program.waits_for("db1-finish") == (program.steps.keys() | program.copies.keys()) - {"db1-finish"}
 
 
+@pytest.mark.parametrize(
+    ("phase", "lost", "last"),
+    [
+        (Phase.PREPARE, "db-a", "db1-finish"),
+        (Phase.UPGRADE, "db1", "db-a-finish"),
+        (Phase.CUTOVER, "db1", "db-a-finish"),
+        (Phase.READONLY, "db3", "db1-finish"),
+        (Phase.CUTOVER, "web1", "db1-finish"),
+        (Phase.READONLY, "worker1", "db1-finish"),
+    ],
+)
+def test_a_lost_server_has_no_step_and_the_order_holds_around_it(phase: Phase, lost: str, last: str) -> None:
+    """One step left for it would fail at each `up`; one that others waited for would let them run at once."""
+    raw = config()
+    raw["servers"][lost]["lost"] = True
+    program = declared(phase, raw)
+    assert lost not in {step.stdin["server"] for step in program.steps.values()}
+    assert program.waits_for(last) == (program.steps.keys() | program.copies.keys()) - {last}
+
+
 def test_online_servers_wait_for_no_server_of_their_kind() -> None:
     """One that cannot be reached at cutover would hold up the writes of all others."""
     program = declared_without(Phase.CUTOVER)

@@ -1,0 +1,78 @@
+"""Talking to another database server over the network, as pgleap's own role: read live, right before an act."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Mapping, Optional
+
+from agent.client_rules import READER
+from agent.postgres import HOLDING_AN_ID, PASSWORD_FILE
+from agent.report import Refusal
+from agent.server import Completed, Server
+
+
+class OtherSide:
+    """Another database server, as pgleap's own role sees it: its journal and positions, live. A `lost` one is not asked."""
+
+    def __init__(self, server: Server, name: str, address: str, port: int, psql: str, lost: bool = False) -> None:
+        self.server = server
+        self.name = name
+        self.address = address
+        self.port = port
+        self.psql = psql
+        self.lost = lost
+
+    @classmethod
+    def from_desired(cls, peer: Mapping[str, Any], server: Server, psql: str) -> OtherSide:
+        """As a desired state names it: server, address, port, and `lost` if it is."""
+        return cls(server, peer["server"], peer["address"], int(peer["port"]), psql, peer.get("lost", False))
+
+    def _ask(self, sql: str, user: str) -> Completed:
+        return self.server.run(
+            self.psql, "-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", "postgres", stdin=sql, check=False, timeout=30,
+            environment={
+                "PGHOST": self.address,
+                "PGPORT": str(self.port),
+                "PGUSER": user,
+                "PGPASSFILE": str(self.server.path(PASSWORD_FILE)),
+                "PGAPPNAME": "pgleap",
+                "PGCONNECT_TIMEOUT": "5",
+            },
+        )  # fmt: skip
+
+    def ask(self, sql: str) -> str:
+        """What it answers. Raises Refusal if it cannot be reached."""
+        code, text, error = self._ask(sql, READER)
+        if code != 0:
+            raise Refusal(
+                f"{self.name} ({self.address}:{self.port}) to answer the role {READER}",
+                error.strip(),
+                f"see that {self.name} runs and can be reached from here",
+            )
+        return text.strip()
+
+    def refuse_if_it_answers(self) -> None:
+        """A database that is called lost and still runs could go on taking writes beside the one that opens for it."""
+        if self.server.connects(self.address, self.port):
+            raise Refusal(
+                f"{self.name}, which the stack calls lost, to answer nobody at {self.address}:{self.port}",
+                "something accepts connections there",
+                f"if {self.name} lives, take `lost` out of pgleap:servers.{self.name}; if it is to be given up, power it off for good",
+            )
+
+    def journal(self) -> Dict[str, Any]:
+        found: Dict[str, Any] = json.loads(self.ask("SELECT pgleap.journal();"))
+        return found
+
+    def next_xid(self) -> int:
+        """Its next transaction id, as `seal.next_xid` sees it: those that hold an id and go on are counted, and first."""
+        text = self.ask(f"SELECT {HOLDING_AN_ID}; SELECT pg_snapshot_xmax(pg_current_snapshot());")
+        return sum(int(line) for line in text.splitlines())
+
+    def refuses_clients(self, superuser: str) -> Optional[str]:
+        """None if its rules refuse a client that comes as the superuser from here; else what happened instead."""
+        code, _, error = self._ask("SELECT 1;", superuser)
+        # The message may be in the server's own language; the file's name is in it all the same.
+        if code != 0 and "pg_hba.conf" in error:
+            return None
+        return "the connection was let in" if code == 0 else error.strip()
