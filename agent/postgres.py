@@ -36,22 +36,25 @@ def wait_until(
 
 
 class Postgres:
-    """The cluster on this server, reached by root over the socket as pgleap's own local role (see client_rules)."""
+    """The cluster on this server, reached by root over the socket as pgleap's own local role (see client_rules).
 
-    def __init__(self, server: Server, cluster: Cluster, address: str) -> None:
+    Or as `role`, by the user `os_user` of the operating system.
+    """
+
+    def __init__(
+        self, server: Server, cluster: Cluster, address: str, role: str = LOCAL_ROLE, os_user: Optional[str] = None
+    ) -> None:
         self.server = server
         self.cluster = cluster
         self.address = address
+        self._role = role
+        self._os_user = os_user
 
-    def _psql(
-        self,
-        sql: str,
-        database: str,
-        check: bool = True,
-        writing: bool = False,
-        role: str = LOCAL_ROLE,
-        os_user: Optional[str] = None,
-    ) -> Completed:
+    def as_superuser(self) -> Postgres:
+        """The same cluster, reached as the superuser, whom the fleet's own rules let the operating system's postgres be."""
+        return Postgres(self.server, self.cluster, self.address, self.cluster.superuser, OS_USER)
+
+    def _psql(self, sql: str, database: str, check: bool = True, writing: bool = False) -> Completed:
         cluster = self.cluster
         return self.server.run(
             cluster.program("psql"),
@@ -61,13 +64,13 @@ class Postgres:
             "-d",
             database,
             stdin=sql,
-            user=os_user,
+            user=self._os_user,
             check=check,
             timeout=None,
             environment={
                 "PGHOST": SOCKET_FOLDER,
                 "PGPORT": str(cluster.port),
-                "PGUSER": role,
+                "PGUSER": self._role,
                 "PGAPPNAME": "pgleap",
                 # A sealed database is read-only by default, for pgleap too unless it says that it means to write.
                 "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"
@@ -97,21 +100,16 @@ class Postgres:
         return None if code == 0 else (error.strip() or f"psql ended with {code}")
 
     def have_local_role(self) -> List[str]:
-        """Make pgleap's local role, by way of the superuser as the fleet's own rules let the operating system's postgres be it.
+        """Make pgleap's local role, by way of the superuser. What was changed.
 
-        On a replica the role arrives from the primary, where it was made before. What was changed.
+        On a replica the role arrives from the primary, where it was made before.
         """
-        found = self._psql(
-            f"SELECT pg_is_in_recovery(), EXISTS (SELECT FROM pg_roles WHERE rolname = '{LOCAL_ROLE}' AND rolsuper AND rolcanlogin);",
-            "postgres",
-            check=False,
-            role=self.cluster.superuser,
-            os_user=OS_USER,
-        )
+        superuser = self.as_superuser()
+        role_there = f"EXISTS (SELECT FROM pg_roles WHERE rolname = '{LOCAL_ROLE}' AND rolsuper AND rolcanlogin)"
+        found = superuser._psql(f"SELECT pg_is_in_recovery(), {role_there};", "postgres", check=False)
         if found.returncode != 0 or found.stdout.strip() != "f|f":
             return []  # sealed, so it was made before; a replica; or there already. Whether it can be used shows in a moment.
-        create = f"CREATE ROLE {LOCAL_ROLE} SUPERUSER LOGIN PASSWORD NULL;"
-        self._psql(create, "postgres", role=self.cluster.superuser, os_user=OS_USER)
+        superuser.execute(f"CREATE ROLE {LOCAL_ROLE} SUPERUSER LOGIN PASSWORD NULL;")
         return [f"created the role {LOCAL_ROLE}"]
 
     def databases(self) -> List[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from pathlib import Path
 from typing import List, Optional
 
 from agent import configuration, journal, new_cluster, pg_upgrade
@@ -165,6 +166,13 @@ def _empty_folder(target: UpgradeTarget, folder: str) -> None:
 def _empty_tablespace(target: UpgradeTarget, location: str) -> None:
     """Only what the two versions made there: the folder may hold a mount point or somebody else's files."""
     path = target.server.path(location)
+    missing = [
+        str(folder)
+        for folder in (Path(location), *Path(location).parents)
+        if not target.server.path(str(folder)).exists()
+    ]
+    if missing:
+        target.note(madeFolders=json.dumps([*target.made_folders(), *missing]))
     for cluster in (target.old.cluster, target.new.cluster):
         for made in path.glob(f"PG_{cluster.version}_*") if path.exists() else ():
             shutil.rmtree(made)

@@ -77,3 +77,4 @@ class Verb(str, Enum):
     UPGRADE_TARGET = "upgrade-target"
     FINISH = "finish"
     OBSERVE = "observe"
+    UNINSTALL = "uninstall"

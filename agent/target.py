@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from agent import access
 from agent.client_rules import without_rules
@@ -45,8 +46,13 @@ class UpgradeTarget:
 
     def progress(self) -> Dict[str, Any]:
         """How far it came: `baseBackup` "under way" or "complete"; `newCluster` "fresh", "used" (pg_upgrade
-        began), "filled" (it succeeded) or "upgraded"; `folder` is where pg_upgrade's last run left its logs."""
+        began), "filled" (it succeeded) or "upgraded"; `folder` is where pg_upgrade's last run left its logs; `madeFolders` as JSON."""
         return self.server.read_json(TARGET_FILE)
+
+    def made_folders(self) -> List[str]:
+        """The tablespaces' folders, and those above them, that were not there before pgleap made them; the inner ones first."""
+        folders: List[str] = json.loads(self.progress().get("madeFolders", "[]"))
+        return folders
 
     def note(self, **came: Optional[str]) -> None:
         self.server.write_json(TARGET_FILE, {**self.progress(), **came})

@@ -13,11 +13,15 @@ from dataclasses import dataclass, field
 
 import asyncssh
 
+from agent.states import Verb
 from components.settings import Bastion, Server, Settings, Ssh
+from components.step import INSTALLED, SUDO
 
 DEADLINE = 10.0
 # So many servers at once: enough for any fleet this is for, and within a bastion's limits on open files.
 AT_ONCE = 64
+# What the shell answers where the agent is not installed; no verb ends with it.
+NOT_INSTALLED = 44
 
 Keys = list[asyncssh.SSHKeyPair]
 
@@ -29,6 +33,11 @@ class Answer:
     status: int | None
     output: str
     error: str
+
+
+def agent_command(verb: Verb) -> str:
+    """What a shell on a server runs to ask the installed agent; the desired state comes on its standard input."""
+    return f"test -e {INSTALLED} || exit {NOT_INSTALLED}; {SUDO} {INSTALLED} {verb.value}"
 
 
 class UnreachableError(Exception):

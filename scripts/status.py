@@ -17,14 +17,11 @@ import typer
 from agent.states import Verb
 from components.desired import Desire
 from components.settings import Role, Server, Settings
-from components.step import INSTALLED, SUDO
 from scripts import fleet_ssh, stack, status_table
 from scripts.drift import Seen, drifts
 from scripts.fleet_ssh import Answer
 
-# What the shell answers where the agent is not installed; no verb ends with it.
-NOT_INSTALLED = 44
-COMMAND = f"test -e {INSTALLED} || exit {NOT_INSTALLED}; {SUDO} {INSTALLED} {Verb.OBSERVE.value}"
+COMMAND = fleet_ssh.agent_command(Verb.OBSERVE)
 
 
 @dataclass(frozen=True)
@@ -74,7 +71,7 @@ def read_answer(answer: Answer) -> Seen:
     """The facts in a server's answer, or why there are none. Pure."""
     if answer.status is None:
         return Seen(None, f"not reached: {answer.error}")
-    if answer.status == NOT_INSTALLED:
+    if answer.status == fleet_ssh.NOT_INSTALLED:
         return Seen(None, "pgleap is not on this server yet")
     said = answer.error.strip().splitlines()
     if "is not a valid Verb" in answer.error:

@@ -31,6 +31,7 @@ _STREAMING_SECONDS = 60.0
 # from the start. PostgreSQL 17 refuses to start when it finds old_snapshot_threshold.
 _POSTGRESQL_CONF = """
 # The lab's own settings.
+include_dir = 'conf.d'
 listen_addresses = '*'
 max_connections = 200
 shared_buffers = 128MB
@@ -43,7 +44,7 @@ hot_standby_feedback = on
 old_snapshot_threshold = 6h
 log_checkpoints = on
 """
-# Debian's postgresql.conf includes whatever is in conf.d.
+# In a file of its own in conf.d, as Debian's packages and people do.
 _STATEMENTS_CONF = """shared_preload_libraries = 'pg_stat_statements'
 pg_stat_statements.max = 2000
 """

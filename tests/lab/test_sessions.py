@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -81,6 +82,27 @@ def test_idle_sessions_of_servers_whose_names_left_are_ended(db3: DatabaseServer
     assert run(Lead.DB_B)["changed"] == []
     assert again.ask("SELECT 1") == "1"
     db3.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+
+
+def test_who_comes_after_the_names_have_moved_stays(db3: DatabaseServer) -> None:
+    """On the way back other names still lead here: pools that come back would be cut off again and again, for the whole grace."""
+    lab = db3.lab
+    desire = db3.desire(Phase.PREPARE)
+    (replica,) = (server for server in desire.settings.replicas if server.name == "db3")
+    told = {**desire.sessions(replica, "others", desire.settings.drained, Lead.DB_B), "graceSeconds": 30}
+    db3.run(Verb.SESSIONS, desire.sessions(replica, "others", desire.settings.drained, Lead.AS_THEY_WERE))
+    at_work = reader(lab, "web3")
+    at_work.tell("SELECT pg_sleep(6);")
+    with ThreadPoolExecutor() as pool:
+        began = time.monotonic()
+        verb = pool.submit(db3.run, Verb.SESSIONS, told)
+        time.sleep(3)
+        newcomer = reader(lab, "web3")
+        facts = verb.result()
+    assert facts["because"].endswith("left this database")
+    assert time.monotonic() - began < 20, "it waits for the newcomer to go"
+    assert newcomer.ask("SELECT 1") == "1"
+    db3.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app_reader'")
 
 
 def as_pgleap(lab: Lab, on: str, database: str = "postgres", password: str | None = None) -> Session:
