@@ -8,6 +8,7 @@ from typing import Any
 
 import pulumi
 
+from agent.states import Phase
 from components.agent import Agent, AgentArgs
 from components.agent_program import AgentProgram
 from components.client_gate import ClientGate, ClientGateArgs
@@ -32,7 +33,7 @@ from components.old_replica_sessions import (
 )
 from components.order import ORDER, Part
 from components.phases import Lead
-from components.settings import Server, Settings
+from components.settings import Role, Server, Settings
 from components.step import Reach, Step
 from components.upgrade_target import UpgradeTarget, UpgradeTargetArgs
 
@@ -60,6 +61,7 @@ class Fleet(pulumi.ComponentResource):
         self._settings = args.settings
         self._desire = Desire(args.settings)
         self._agents: dict[str, Step] = {}
+        self._announced: Steps = []
         makers = self._makers()
         after: Steps = []
         for stage in ORDER[args.settings.phase]:
@@ -96,9 +98,14 @@ class Fleet(pulumi.ComponentResource):
         return pulumi.ResourceOptions(parent=self)
 
     def _after_agent(self, server: Server, after: Sequence[Step]) -> Steps:
-        """The steps before, and the agent on that server: whoever asks first has it delivered."""
+        """The steps before, and the agent on that server: whoever asks first has it delivered.
+
+        On the way back online servers get it while the old primary opens: writes resume there once their hosts file is back.
+        """
         if server.name not in self._agents:
-            agent_args = AgentArgs(server, self._args.reach, self._args.program, list(after))
+            early = self._settings.phase is Phase.PREPARE and server.role is Role.ONLINE
+            waits_for = self._announced if early else after
+            agent_args = AgentArgs(server, self._args.reach, self._args.program, list(waits_for))
             self._agents[server.name] = Agent(f"{server.name}-agent", agent_args, self._own()).installed
         return [*after, self._agents[server.name]]
 
@@ -107,7 +114,8 @@ class Fleet(pulumi.ComponentResource):
             return []
         desired = self._desire.announcement(side)
         args = AnnouncementArgs(server, self._args.reach, desired, self._after_agent(server, after))
-        return [Announcement(f"{server.name}-announce", args, self._own()).step]
+        self._announced = [Announcement(f"{server.name}-announce", args, self._own()).step]
+        return self._announced
 
     def _both(self) -> list[tuple[Server, str]]:
         """The two that can hold the authority, as far as they live, with the side that they are."""

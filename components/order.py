@@ -38,8 +38,10 @@ ORDER: dict[Phase, Stages] = {
     Phase.PREPARE: (
         (Part.ANNOUNCE_OLD_PRIMARY,),
         (Part.OLD_PRIMARY_GATE,),
-        (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
-        (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS),
+        (Part.ONLINE_HOSTS,),
+        (Part.ONLINE_SESSIONS,),
+        (Part.OTHER_HOSTS,),
+        (Part.OTHER_SESSIONS,),
         (Part.LOAD_BALANCER,),
         (Part.TASKS,),
         (Part.ANNOUNCE_TARGET,),

@@ -41,6 +41,15 @@ def test_managed_names_are_led_elsewhere_and_the_way_back_is_exact(about: str, b
     assert put_back(before, B, after) == before
 
 
+def test_a_file_of_ten_thousand_lines() -> None:
+    """Blocklists are kept in hosts files; a look at every line for every other one would take the window's whole time."""
+    blocked = b"".join(b"0.0.0.0 ads%d.example\n" % number for number in range(10_000))
+    before = blocked + b"10.77.0.11 db1.internal.ln db1\n10.77.0.12 db2.internal.ln\n" + blocked
+    after = with_managed(before, B)
+    assert after == blocked + b"10.77.0.11 db1\n10.77.0.12\tdb1.internal.ln\n10.77.0.12 db2.internal.ln\n" + blocked
+    assert put_back(before, B, after) == before
+
+
 def test_names_can_lead_to_different_addresses() -> None:
     """In a later phase each name has its own server; one line must then become two."""
     spread = {"db1.internal.ln": "10.77.0.14", "db2.internal.ln": "10.77.0.15"}

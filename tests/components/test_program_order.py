@@ -100,6 +100,16 @@ def test_online_servers_wait_for_no_server_of_their_kind() -> None:
     assert not {"web1-hosts-file", "web1-agent", "web1-agent-file"} & program.waits_for("web2-hosts-file")
 
 
+def test_on_the_way_back_online_servers_come_first() -> None:
+    """Writes resume with their hosts files: what goes before, for whatever other server, is a longer outage."""
+    program = declared_without(Phase.PREPARE)
+    assert "db1-client-gate" in program.waits_for("web1-hosts-file")
+    assert {one for one in program.waits_for("web1-hosts-file") if not one.startswith(("db1-", "web1-"))} == set()
+    assert "db1-announce" in program.waits_for("web1-agent")
+    assert "db1-client-gate" not in program.waits_for("web1-agent"), "it is delivered while the gate opens"
+    assert {"web1-hosts-file", "web2-hosts-file"} <= program.waits_for("web3-agent")
+
+
 def grown(by: int) -> dict[str, Any]:
     """The example fleet with `by` more servers of each role that can be many."""
     raw = config()
