@@ -106,7 +106,9 @@ def _seal_target(postgres: Postgres, other: OtherSide) -> Facts:
     if not postgres.is_running():
         return _facts(changed, "no PostgreSQL of this version runs here, so no client gets in", own)
     if not access.is_sealed(server, postgres.cluster):
-        changed += access.write_rules(server, postgres.cluster, [other.address], sealed=True, on_target=True)
+        changed += access.write_rules(
+            server, postgres.cluster, [other.address], sealed=True, on_target=own.upgraded_at is None
+        )
         postgres.reload()
 
     def look() -> Optional[str]:

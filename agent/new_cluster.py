@@ -11,6 +11,7 @@ from agent.cluster import OS_USER
 from agent.configuration import Carried
 from agent.pg_upgrade import NEW_PORT
 from agent.postgres import Postgres
+from agent.report import Refusal
 from agent.target import UpgradeTarget
 
 
@@ -18,6 +19,9 @@ def make(target: UpgradeTarget, carried: Carried) -> Dict[str, str]:
     """Make it afresh; the settings that the new version no longer knows, with their values."""
     remove(target)
     server, new = target.server, target.new.cluster
+    _refuse_foreign(target)
+    # Before anything of it is there: a run that dies from here on leaves a cluster that is known to be ours to take away.
+    target.note(newCluster="under way")
     options = initdb_options(target.old, new.version)
     if new.layout == "debian":
         server.run(
@@ -44,6 +48,19 @@ def make(target: UpgradeTarget, carried: Carried) -> Dict[str, str]:
     target.write_sealed_rules(new, known)
     target.note(newCluster="fresh", dropped=json.dumps(dropped))
     return dropped
+
+
+def _refuse_foreign(target: UpgradeTarget) -> None:
+    """A cluster that pgleap did not make is not ours to take away. Raises Refusal."""
+    new = target.new.cluster
+    for folder in sorted({new.data, new.config}):
+        path = target.server.path(folder)
+        if path.exists() and any(path.iterdir()):
+            raise Refusal(
+                f"no cluster of PostgreSQL {new.version} on DB_A",
+                f"one that pgleap did not make, in {folder}",
+                "see whose it is; if nobody's, take it away (Debian: pg_dropcluster --stop), then run `pulumi up` again",
+            )
 
 
 def remove(target: UpgradeTarget) -> None:

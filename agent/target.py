@@ -45,7 +45,7 @@ class UpgradeTarget:
     limits: Limits
 
     def progress(self) -> Dict[str, Any]:
-        """How far it came: `baseBackup` "under way" or "complete"; `newCluster` "fresh", "used" (pg_upgrade
+        """How far it came: `baseBackup` "under way" or "complete"; `newCluster` "under way", "fresh", "used" (pg_upgrade
         began), "filled" (it succeeded) or "upgraded"; `folder` is where pg_upgrade's last run left its logs; `madeFolders` as JSON."""
         return self.server.read_json(TARGET_FILE)
 
@@ -62,7 +62,9 @@ class UpgradeTarget:
         owner = self.server.owner("postgres")
         for file, text in ((cluster.hba_file, carried.hba), (cluster.ident_file, carried.ident)):
             self.server.write_durably(file, without_rules(text).encode(), mode=0o640, owner=owner)
-        access.write_rules(self.server, cluster, [self.primary.address], sealed=True, on_target=True)
+        # As the superuser only `pg_upgrade --check` comes in, on the running standby; pg_upgrade brings rules of its own.
+        is_standby = cluster is self.old.cluster
+        access.write_rules(self.server, cluster, [self.primary.address], sealed=True, on_target=is_standby)
 
     def is_promoted(self) -> bool:
         """Whether the old cluster has left recovery: promotion takes standby.signal away."""

@@ -1,24 +1,35 @@
-"""A simulated fleet behind the stand-in plugin: the real engine and the real program, servers that only keep a state.
+"""The simulated world (tests/model) behind the stand-in plugin: the real engine, the real program, the real agent.
 
-After every step the design's invariants are checked, whatever the engine made of the order.
+The model holds the design's invariants against the world at every single effect, whatever the engine made of the order.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
+import pickle
+import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+from agent.__main__ import act
 from agent.report import Refusal
 from agent.states import Verb
 from components.settings import Settings
 from rehearsal.plugins.transport import Connection, Listener, Result, TransportError
-from tests.components.played import Played, Servers, must_hold
+from tests.model import invariants
+from tests.model.clients import leads
+from tests.model.engine import HOME
+from tests.model.machine import Machine
+from tests.model.process import Fate, Process
+from tests.model.world import World
 
 DIAL_SECONDS = 1.5
 GOES_ON_SECONDS = 1.5
@@ -33,7 +44,7 @@ class Fault(StrEnum):
     AFTER = "after"
     # Done, and the connection dropped before anybody was told.
     DROPPED = "dropped"
-    # The connection dropped; the server goes on by itself, for a moment longer than the engine.
+    # The connection dropped after the first effect; the server goes on by itself, for a moment longer than the engine.
     HALF_WAY = "half-way"
 
 
@@ -54,21 +65,83 @@ class Hold:
     go_on: threading.Event = field(default_factory=threading.Event)
 
 
-class SimulatedFleet(Servers):
-    """A Transport. `faults` says what goes wrong at (server, verb), once; `holds` what stands still there."""
+@dataclass(frozen=True)
+class Simulated:
+    """A server of the simulated fleet, as a test looks at it. `machine` is what its agent sees."""
+
+    machine: Machine
+    world: World
+
+    @property
+    def open(self) -> bool:
+        """Whether a client can commit there: those of the model really try."""
+        return invariants.takes_writes(self.world, self.machine)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Where each database name leads."""
+        return {name: leads(self.machine, name) for name in self.world.settings.names}
+
+    @property
+    def tasks(self) -> dict[str, bool]:
+        """Which of its offline tasks run."""
+        return self.machine.tasks
+
+
+class SimulatedFleet:
+    """A Transport. `faults` says what goes wrong at (server, verb), once; `holds` what stands still there.
+
+    The world lies in `folder`, so that a copy of the folder is a copy of the world.
+    """
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        super().__init__(settings, folder)
+        self.settings = settings
         self.events: list[Event] = []
-        self.violations: list[str] = []
         self.faults: dict[tuple[str, str], Fault] = {}
         self.holds: dict[tuple[str, str], Hold] = {}
         self.unreachable: set[str] = set()
-        self._alone = {name: asyncio.Lock() for name in settings.servers}
+        self._saved = folder / "world.pickle"
+        self.world = self._kept(folder) if self._saved.exists() else World.built(settings, folder)
+        self._alone = {name: asyncio.Lock() for name in self.world.machines}
         self._under_way: set[asyncio.Task[Result]] = set()
+
+    def _kept(self, folder: Path) -> World:
+        world = pickle.loads(self._saved.read_bytes())
+        assert isinstance(world, World)
+        world.moved_to(folder)
+        return world
+
+    def save(self) -> None:
+        self.world.end_standing()
+        for machine in self.world.machines.values():
+            machine.transient.clear()
+        self._saved.write_bytes(pickle.dumps(self.world))
+
+    @property
+    def violations(self) -> list[str]:
+        return self.world.violations
 
     def steps(self) -> list[tuple[str, str]]:
         return [(event.server, event.verb) for event in self.events]
+
+    def named(self, name: str) -> Simulated:
+        return Simulated(self.world.machines[name], self.world)
+
+    @property
+    def primary(self) -> Simulated:
+        return self.named(self.settings.primary.name)
+
+    @property
+    def target(self) -> Simulated:
+        return self.named(self.settings.target.name)
+
+    def replace(self, name: str, address: str) -> None:
+        """The server is gone; a new one of its name stands at another address, and pgleap was never there."""
+        gone = self.world.machines[name]
+        new = Machine(self.world, name, address, gone.role, tuple(gone.tasks), gone.root.with_name(f"{name}-anew"))
+        lines = [f"{before}\t{database}\n" for database, before in self.settings.names_before.items()]
+        new.put("/etc/hosts", "".join(lines).encode())
+        self.world.machines[name] = new
 
     # What the plugin asks of a transport.
 
@@ -76,66 +149,75 @@ class SimulatedFleet(Servers):
         return False
 
     async def copy(self, connection: Connection, source: bytes | str, remote_path: str, listener: Listener) -> None:
-        played = await self._reach(connection)
-        played.now.programs.append(remote_path)
-        played.save()
+        machine = await self._reach(connection)
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        machine.put(f"{HOME}/{remote_path}", content)
 
     async def run(
         self, connection: Connection, command: str, stdin: str, environment: Mapping[str, str], listener: Listener
     ) -> Result:
-        played = await self._reach(connection)
+        machine = await self._reach(connection)
         program, verb = command.split()[-2:]
-        # The agent's lock: what is under way on a server goes on, connection or not, and the next verb waits for it.
-        alone = self._alone[played.name]
+        step = Event(machine.name, verb, json.loads(stdin))
+        # A step that a test holds has not begun its work yet; the next one on its server waits behind it.
+        alone = self._alone[machine.name]
         await alone.acquire()
-        fault = self.faults.pop((played.name, verb), None)
-        act = asyncio.create_task(self._run(played, program, Verb(verb), json.loads(stdin), fault, listener))
-        act.add_done_callback(lambda _: alone.release())
-        self._under_way.add(act)
-        act.add_done_callback(self._under_way.discard)
-        return Result(None) if fault is Fault.HALF_WAY else await asyncio.shield(act)
+        fault = self.faults.pop((machine.name, verb), None)
+        act_ = asyncio.create_task(self._run(machine, program, step, fault, listener))
+        act_.add_done_callback(lambda _: alone.release())
+        self._under_way.add(act_)
+        act_.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(act_)
 
-    async def _reach(self, connection: Connection) -> Played:
-        played = self.by_address.get(connection.host)
-        if played is None or played.name in self.unreachable:
+    async def _reach(self, connection: Connection) -> Machine:
+        machine = self.world.at(connection.host)
+        if machine is None or machine.name in self.unreachable:
             await asyncio.sleep(DIAL_SECONDS)
             raise TransportError(f"dial tcp {connection.host}:22: i/o timeout")
-        return played
+        return machine
 
     async def _run(
-        self,
-        played: Played,
-        program: str,
-        verb: Verb,
-        desired: Mapping[str, Any],
-        fault: Fault | None,
-        listener: Listener,
+        self, machine: Machine, program: str, step: Event, fault: Fault | None, listener: Listener
     ) -> Result:
-        hold = self.holds.pop((played.name, verb.value), None)
+        hold = self.holds.pop((machine.name, step.verb), None)
         if hold is not None:
             hold.reached.set()
             await asyncio.to_thread(hold.go_on.wait)
-        if fault is Fault.HALF_WAY:
-            await asyncio.sleep(GOES_ON_SECONDS)
-        try:
-            must_have_luck(fault)
-            must_hold(played, program)
-            facts = self.act(played, verb, desired)
-        except Refusal as refused:
-            if fault is not Fault.HALF_WAY:
-                listener.stderr(f"pgleap: {refused}\n".encode())
+        if fault is Fault.BEFORE:
+            listener.stderr(b"pgleap: refused. Expected: luck. Found: a fault that the test put here. To do: again\n")
             return Result(1)
-        self.events.append(Event(played.name, verb.value, desired))
-        self.violations += [f"after {played.name} {verb.value}: {what}" for what in self.broken()]
-        if fault is Fault.AFTER:
+        process = Process(lambda: self._agent(machine, program, step), machine.name, _fate(fault))
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            self.world.launch(process)
+        listener.stderr(said.getvalue().encode())
+        if fault is Fault.HALF_WAY:
+            asyncio.get_running_loop().call_later(GOES_ON_SECONDS, self._let_go_on, process)
+            return Result(None)
+        if process.error is not None:
+            listener.stderr(f"pgleap: {process.error}\n".encode())
             return Result(1)
         if fault is not None:
-            return Result(None)
-        listener.stdout(json.dumps(facts).encode() + b"\n")
+            return Result(1 if fault is Fault.AFTER else None)
+        listener.stdout(json.dumps(process.outcome).encode() + b"\n")
         return Result(0)
 
+    def _agent(self, machine: Machine, program: str, step: Event) -> object:
+        file = machine.path(program if program.startswith("/") else f"{HOME}/{program}")
+        if not file.exists():
+            raise Refusal(f"the file {program} on {machine.name}", "no such file", "have it delivered")
+        # The verb that installs the agent asks what it was started from.
+        with mock.patch.object(sys, "argv", [str(file)]):
+            facts = act(Verb(step.verb), step.desired, machine)
+        self.events.append(step)
+        self.world.look(f"after {step.server} {step.verb}")
+        return facts
 
-def must_have_luck(fault: Fault | None) -> None:
-    """Raises Refusal if the test wants it."""
-    if fault is Fault.BEFORE:
-        raise Refusal("luck", "a fault that the test put here", "again")
+    def _let_go_on(self, process: Process) -> None:
+        if process in self.world.standing:
+            self.world.resume(process)
+
+
+def _fate(fault: Fault | None) -> Fate:
+    """Moment 1 is right after the first effect."""
+    return Fate(stands_at=1) if fault is Fault.HALF_WAY else Fate()

@@ -89,6 +89,7 @@ def opened(ground: Ground, folder: Path, raw: Mapping[str, Any], *, checkpoints:
             pulumi.configure(values)
             pulumi.config_set("pgleap:password", "correct horse", secret=True)
         yield Stack(pulumi, fleet)
+    fleet.save()
     assert fleet.violations == []
 
 

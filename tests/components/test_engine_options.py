@@ -34,7 +34,10 @@ def test_a_step_alone_or_left_out_does_no_harm(
     stack = stack_at(before)
     partly = stack.up(phase, round_, option, stack.urn(step))
     assert partly.exit != 0
-    assert "was left out" in partly.said
+    # Where agents are delivered beside the step that is left out, the engine (3.250.0) stops by itself: with --exclude it takes
+    # their replacements for duplicates. Either way the phase is not finished.
+    assert "was left out" in partly.said or "Duplicate resource URN" in partly.said
+    assert ("db1", "finish") not in stack.fleet.steps()
     plain = stack.up(phase, round_)
     assert plain.exit == 0, plain.said
     assert stack.unchanged().exit == 0
@@ -69,5 +72,5 @@ def test_going_on_after_an_error_moves_the_other_servers(stack_at: StackAt) -> N
     stack = stack_at("upgrade")
     stack.fleet.faults[("web1", "hosts-file")] = Fault.BEFORE
     assert stack.up("cutover", 1, "--continue-on-error").exit != 0
-    assert set(stack.fleet.named("web2").now.names.values()) == {stack.fleet.settings.target.address}
+    assert set(stack.fleet.named("web2").names.values()) == {stack.fleet.settings.target.address}
     stack.up("cutover").checked()

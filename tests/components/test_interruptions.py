@@ -180,11 +180,11 @@ def test_an_online_server_that_cannot_be_reached_at_cutover_holds_up_no_other(st
     assert up.exit != 0
     assert "web1-hosts-file" in up.said
     assert stack.fleet.target.open
-    assert set(stack.fleet.named("web2").now.names.values()) == {stack.fleet.settings.target.address}
-    assert set(stack.fleet.named("web1").now.names.values()) == {stack.fleet.settings.reads_from.address}
+    assert set(stack.fleet.named("web2").names.values()) == {stack.fleet.settings.target.address}
+    assert set(stack.fleet.named("web1").names.values()) == {stack.fleet.settings.reads_from.address}
     stack.fleet.unreachable.clear()
     stack.up("cutover").checked()
-    assert set(stack.fleet.named("web1").now.names.values()) == {stack.fleet.settings.target.address}
+    assert set(stack.fleet.named("web1").names.values()) == {stack.fleet.settings.target.address}
     assert stack.unchanged().exit == 0
 
 

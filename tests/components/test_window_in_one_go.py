@@ -82,7 +82,7 @@ def asked(stack: Stack) -> tuple[str, int]:
 def stands_in_prepare(stack: Stack) -> bool:
     """Whether writes are where they were, for every server."""
     before = stack.fleet.settings.names_before
-    hosts = [stack.fleet.named(server.name).now.names for server in stack.fleet.settings.hosts_servers]
+    hosts = [stack.fleet.named(server.name).names for server in stack.fleet.settings.hosts_servers]
     return stack.fleet.primary.open and not stack.fleet.target.open and all(names == before for names in hosts)
 
 
@@ -207,7 +207,7 @@ def test_a_mute_web_server_does_not_keep_the_others_waiting(stack_at: StackAt) -
         hold.go_on.set()
     assert status == 3, script.said
     assert stack.fleet.primary.open
-    assert stack.fleet.named("web2").now.names == stack.fleet.settings.names_before
+    assert stack.fleet.named("web2").names == stack.fleet.settings.names_before
 
 
 def test_dry_run_changes_nothing(stack_at: StackAt) -> None:

@@ -1,0 +1,27 @@
+"""The model's fixtures: fleets to begin from, and the real engine's to compare with."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.components.conftest import ground, snapshots
+from tests.model.moves import States
+
+__all__ = ["ground", "snapshots", "states"]
+# Hundreds of fleets of small files: in memory where there is such a place.
+MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture(scope="session")
+def states() -> Iterator[States]:
+    folder = Path(tempfile.mkdtemp(dir=MEMORY if os.access(MEMORY, os.W_OK) else None, prefix="pgleap-model-"))
+    try:
+        yield States(folder)
+    finally:
+        shutil.rmtree(folder)

@@ -1,0 +1,104 @@
+"""The steps that the real program declares in a phase and round, and what each waits for: what the engine model goes by."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from agent.states import Phase
+from components.agent_program import agent_program
+from tests.components.declared import declare
+from tests.unit.example_config import config
+
+DELIVER = "deliver"
+# The program refuses what is no move; so each phase is declared as gone to from where one comes from.
+BEFORE: dict[Phase, dict[str, Any] | None] = {
+    Phase.PREPARE: None,
+    Phase.READONLY: {"phase": "prepare", "round": 1},
+    Phase.UPGRADE: {"phase": "readonly", "round": 1},
+    Phase.CUTOVER: {"phase": "upgrade", "round": 1},
+}
+LIMITS = {"graceSeconds": 1, "lagSeconds": 3, "replaySeconds": 20, "streamSeconds": 20}
+# Variants of the fleet: the example, and the example without what can be missing.
+WITHOUT: dict[str, frozenset[str]] = {
+    "": frozenset(),
+    "drained": frozenset({"web3"}),
+    "workers": frozenset({"worker1", "worker2"}),
+    "worker kept until upgrade": frozenset({"worker2"}),
+    "workers stopped at once": frozenset({"worker1"}),
+    "drained and workers": frozenset({"web3", "worker1", "worker2"}),
+    "second replica": frozenset({"db3"}),
+    "second online server": frozenset({"web2"}),
+}
+
+
+@dataclass(frozen=True)
+class DeclaredStep:
+    """A step, or the delivery of the agent to a server (verb DELIVER). `program` is the file on the server that is run, or
+    delivered; `inputs` is what the engine compares."""
+
+    name: str
+    server: str
+    verb: str
+    program: str
+    desired: Mapping[str, Any]
+    waits_for: frozenset[str]
+    inputs: str
+
+
+def raw(without: str = "") -> dict[str, Any]:
+    """The stack config of a variant."""
+    given = config()
+    given["limits"] = LIMITS
+    gone = WITHOUT[without]
+    given["servers"] = {name: server for name, server in given["servers"].items() if name not in gone}
+    given["names"] = {name: owner for name, owner in given["names"].items() if owner not in gone}
+    return given
+
+
+@cache
+def steps(phase: Phase, round_: int, without: str = "") -> tuple[DeclaredStep, ...]:
+    """Every step of a phase in a round, by name. Only the round differs between rounds."""
+    return tuple(_with_round(step, round_) for step in _in_round_one(phase, without))
+
+
+def _with_round(step: DeclaredStep, round_: int) -> DeclaredStep:
+    desired = {**step.desired, "round": round_}
+    return replace(step, desired=desired, inputs=json.dumps([step.inputs, desired], sort_keys=True))
+
+
+@cache
+def _in_round_one(phase: Phase, without: str) -> tuple[DeclaredStep, ...]:
+    return as_declared(phase, 1, without)
+
+
+def as_declared(phase: Phase, round_: int, without: str = "") -> tuple[DeclaredStep, ...]:
+    """The steps as the program itself declares them, by name: it registers them in any order. `inputs` here is all but the round."""
+    before = BEFORE[phase]
+    declared = declare(
+        raw(without), phase=phase.value, round=str(round_), finished=before and {**before, "round": min(round_, 1)}
+    )
+    names = {found.urn: found.name for found in declared.declared}
+    by_address = {server.address: server.name for server in declared.settings.servers.values()}
+    found = []
+    for name, told in {**declared.copies, **declared.steps}.items():
+        waits_for = frozenset(names[urn] for urn in told.depends_on)
+        server = by_address[told.inputs["connection"]["host"]]
+        if name in declared.copies:
+            *triggers, _ = told.inputs["triggers"]
+            path, desired = str(told.inputs["remotePath"]), {"round": round_}
+            found.append(DeclaredStep(name, server, DELIVER, path, desired, waits_for, json.dumps(triggers)))
+        else:
+            command = str(told.inputs["create"])
+            assert told.inputs["update"] == command
+            program, verb = command.split()[-2:]
+            found.append(DeclaredStep(name, server, verb, program, told.stdin, waits_for, command))
+    return tuple(sorted(found, key=lambda step: step.name))
+
+
+def archive() -> bytes:
+    """The packed agent, as it is delivered."""
+    return agent_program().file.read_bytes()

@@ -1,0 +1,119 @@
+"""The design's invariants, held against the simulated world at one moment. (Invariants 4 and 5 are whole runs: see the tests.)"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from typing import TYPE_CHECKING
+
+from agent.journal import JOURNAL_FILE, Authority, Journal, from_json
+from agent.target import TARGET_FILE
+from components.settings import Role
+from tests.model.clients import leads, write
+from tests.model.cluster import Cluster, DatabaseError
+from tests.model.replication import upstream
+
+if TYPE_CHECKING:
+    from tests.model.machine import Machine
+    from tests.model.world import World
+
+# Who tries to get in, from everywhere: (role, over the socket?).
+Callers = tuple[tuple[str, bool], ...]
+CALLERS: Callers = (
+    ("app", False), ("batch", False), ("postgres", False), ("pgleap", False), ("pgleap_root", True), ("postgres", True),
+)  # fmt: skip
+
+
+def broken(world: World) -> list[str]:
+    """What does not hold right now, in sentences."""
+    open_ones = [machine.name for machine in world.machines.values() if takes_writes(world, machine)]
+    found = []
+    if len(open_ones) > 1:
+        found.append(f"clients can commit on {' and '.join(open_ones)}")
+    for name in open_ones:
+        own = journal_of(world.machines[name])
+        if own is not None and own.authority is not Authority.HOLDS:
+            found.append(f"clients can commit on {name}, whose journal says {own.authority.value}")
+    found += _lost(world, open_ones)
+    found += _unread(world)
+    if not open_ones and not could_be_upgraded(world):
+        found.append("writes are refused, and DB_A could not be upgraded at once")
+    return found
+
+
+def takes_writes(world: World, machine: Machine) -> bool:
+    """Whether any client's commit succeeds here: one that is inside, or one that comes. Those that come really try."""
+    # On DB_A the operating system's postgres over the socket is pgleap's own: pg_upgrade comes so.
+    callers = CALLERS[:-1] if machine is world.target else CALLERS
+    return any(_commits(world, cluster, callers) for cluster in machine.running() if not cluster.recovery)
+
+
+def _commits(world: World, cluster: Cluster, callers: Callers) -> bool:
+    stranger = next(machine.address for machine in world.machines.values() if machine.role == Role.ONLINE.value)
+    for user, over_socket in callers:
+        try:
+            session = cluster.login(user, None if over_socket else stranger, world.clock)
+        except DatabaseError:
+            continue
+        write(world, cluster, session, read_write=True)
+        cluster.close(session)
+        return True
+    # A session that is inside can always end its transaction and BEGIN READ WRITE.
+    return bool(cluster.clients)
+
+
+def _lost(world: World, open_ones: list[str]) -> list[str]:
+    """Acknowledged writes that are missing where writes go, or will go."""
+    holders = {name for name in (world.primary.name, world.target.name) if _holds(journal_of(world.machines[name]))}
+    found = []
+    for name in sorted(holders | set(open_ones)):
+        contents = [cluster.content for cluster in world.machines[name].running() if not cluster.recovery]
+        for content in contents:
+            missing = world.acknowledged - content
+            if missing:
+                found.append(f"{len(missing)} acknowledged writes are not on {name}, such as {min(missing)}")
+    return found
+
+
+def journal_of(machine: Machine) -> Journal | None:
+    """A server's journal, as it is on its disk."""
+    return _journal(machine.text(JOURNAL_FILE))
+
+
+@cache
+def _journal(text: str) -> Journal | None:
+    return from_json(json.loads(text)) if text else None
+
+
+def _holds(own: Journal | None) -> bool:
+    return own is not None and own.authority is Authority.HOLDS
+
+
+def _unread(world: World) -> list[str]:
+    """Names that lead an online server to a database that does not let it in to read."""
+    found = []
+    for machine in world.machines.values():
+        if machine.role != Role.ONLINE.value:
+            continue
+        for name in world.settings.names:
+            address = leads(machine, name)
+            led = world.at(address)
+            cluster = led.listening() if led is not None else None
+            refused = "no PostgreSQL there" if cluster is None else cluster.admits("app", machine.address)
+            if refused is not None:
+                found.append(f"on {machine.name} {name} leads to {address}: {refused}")
+    return found
+
+
+def could_be_upgraded(world: World) -> bool:
+    """Whether DB_A streams with the new version's cluster made and checked, or was promoted at the fence that stands, or the old
+    primary is about to open again."""
+    machine = world.target
+    own, theirs = journal_of(machine), journal_of(world.primary)
+    if own is not None and theirs is not None and own.upgraded_at is not None:
+        return own.upgraded_at == theirs.fence or theirs.authority is Authority.HOLDS
+    came = machine.read_json(TARGET_FILE)
+    streams = [
+        cluster for cluster in machine.running() if cluster.recovery and upstream(world, machine, cluster) is not None
+    ]
+    return bool(streams) and came.get("baseBackup") == "complete" and came.get("newCluster") == "fresh"

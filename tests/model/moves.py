@@ -1,0 +1,205 @@
+"""Every move there is, the states that moves begin from, and the way back that an operator walks."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.journal import Authority
+from agent.states import Phase
+from components.settings import Settings
+from tests.model import invariants
+from tests.model.declared import raw
+from tests.model.engine import Engine, Fault, How, Outcome
+from tests.model.world import Saved, World
+
+
+@dataclass(frozen=True)
+class Move:
+    """From a state (a name of MADE_BY) to a phase in a round; `failing` is a step that cannot be reached meanwhile."""
+
+    start: str
+    phase: Phase
+    round: int = 1
+    failing: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.start} to {self.phase}"
+
+
+NEW = "new"
+MADE_BY = {
+    "prepare": Move(NEW, Phase.PREPARE),
+    "readonly": Move("prepare", Phase.READONLY),
+    "upgrade": Move("readonly", Phase.UPGRADE),
+    "cutover": Move("upgrade", Phase.CUTOVER),
+    "cutover, not released": Move("upgrade", Phase.CUTOVER, failing="db1-client-gate"),
+    "cutover, released": Move("upgrade", Phase.CUTOVER, failing="db-a-client-gate"),
+    "upgrade, taken back": Move("cutover, released", Phase.UPGRADE, 2),
+}
+MOVES = (
+    *(move for move in MADE_BY.values() if not move.failing),
+    Move("readonly", Phase.PREPARE, 2),
+    Move("upgrade", Phase.PREPARE, 2),
+    Move("cutover, not released", Phase.PREPARE, 2),
+    Move("upgrade, taken back", Phase.PREPARE, 3),
+)
+
+
+@dataclass
+class Scene:
+    """A fleet and its stack, somewhere on their way."""
+
+    world: World
+    engine: Engine
+
+    def up(self, phase: Phase, round_: int, faults: dict[str, Fault] | None = None, **how: object) -> Outcome:
+        return self.engine.up(self.world, phase, round_, faults, **how)  # type: ignore[arg-type] # as Engine.up names them
+
+    def authority(self, name: str) -> Authority:
+        own = invariants.journal_of(self.world.machines[name])
+        return own.authority if own is not None else Authority.NONE
+
+    def takes_writes(self, name: str) -> bool:
+        return invariants.takes_writes(self.world, self.world.machines[name])
+
+    def go_back(self, round_: int) -> str:
+        """The way back to prepare, as the refusals tell an operator to go it; what it came to. `round_` is a higher one.
+
+        Writes are there again before the first step on DB_A, and before the first on a worker.
+        """
+        early: list[str] = []
+
+        def writes_first(name: str) -> None:
+            if name.startswith(("db-a-", "worker")) and "agent" not in name and not self.takes_writes("db1"):
+                early.append(name)
+
+        straight = self.up(Phase.PREPARE, round_, before_step=writes_first)
+        if not straight.arrived:
+            through = self.up(Phase.UPGRADE, round_ + 1)
+            if not through.arrived:
+                assert self.authority("db-a") is Authority.HOLDS, f"{straight.said} -- {through.said}"
+                forward = self.up(Phase.CUTOVER, round_ + 1)
+                assert forward.arrived, forward.said
+                assert self.takes_writes("db-a")
+                return "DB_A had opened"
+            then = self.up(Phase.PREPARE, round_ + 2, before_step=writes_first)
+            assert then.arrived, then.said
+        assert early == [], f"{early} came before writes did"
+        assert self.takes_writes("db1")
+        return "straight" if straight.arrived else "by way of upgrade"
+
+
+@dataclass
+class Moment:
+    """The fleet right before a step of a move, and how many moments the step has."""
+
+    step: str
+    saved: Saved
+    moments: int = 0
+
+
+@dataclass
+class States:
+    """Fleets that tests begin from, each made once, in `folder`."""
+
+    folder: Path
+    _made: dict[tuple[str, str], Saved] = field(default_factory=dict)
+    _moments: dict[Move, list[Moment]] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    def _new_folder(self) -> Path:
+        return self.folder / str(next(self._numbers))
+
+    def _saved(self, state: str, without: str) -> Saved:
+        if (state, without) not in self._made:
+            if state == NEW:
+                world = World.built(Settings.from_config(raw(without)), self._new_folder())
+                self._made[state, without] = Saved.of(world, Engine(without), self._new_folder())
+            else:
+                move = MADE_BY[state]
+                with self.begun(move.start, without) as scene:
+                    faults = {move.failing: Fault(How.BEFORE)} if move.failing else {}
+                    outcome = scene.up(move.phase, move.round, faults, goes_on=0)
+                    assert set(outcome.failed) == set(faults), outcome.said
+                    assert not scene.world.violations, scene.world.violations
+                    self._made[state, without] = Saved.of(scene.world, scene.engine, self._new_folder())
+        return self._made[state, without]
+
+    @contextmanager
+    def begun(self, state: str, without: str = "") -> Iterator[Scene]:
+        """A fleet in a state, for a test to do with as it likes."""
+        with self.again(self._saved(state, without)) as scene:
+            yield scene
+
+    @contextmanager
+    def again(self, saved: Saved) -> Iterator[Scene]:
+        folder = self._new_folder()
+        world, engine = saved.begin(folder)
+        assert isinstance(engine, Engine)
+        try:
+            yield Scene(world, engine)
+        finally:
+            for process in list(world.standing):
+                world.standing.remove(process)
+                process.end()
+            shutil.rmtree(folder)
+
+    def moments(self, move: Move) -> list[Moment]:
+        """The fleet right before each step of a move that nothing disturbs."""
+        if move not in self._moments:
+            found: list[Moment] = []
+            with self.begun(move.start) as scene:
+
+                def keep(step: str) -> None:
+                    found.append(Moment(step, Saved.of(scene.world, scene.engine, self._new_folder())))
+
+                outcome = scene.up(move.phase, move.round, before_step=keep)
+                assert outcome.arrived, outcome.said
+                assert not scene.world.violations, scene.world.violations
+                for moment in found:
+                    moment.moments = scene.engine.moments.get(moment.step, 0)
+            self._moments[move] = found
+        return self._moments[move]
+
+
+# Steps that decide who may write: each of their moments is tried, always.
+CRITICAL = ("db1-client-gate", "db-a-client-gate", "db-a-database", "db1-announce", "db-a-announce")
+Befall = Callable[[Scene, Moment, Fault], None]
+
+
+def each_fault(
+    states: States, move: Move, hows: tuple[How, ...], befall: Befall, *, critical_only: bool = False
+) -> None:
+    """Have each fault there is befall each step of a move, or the critical ones, each in a fleet of its own.
+
+    Of the other steps every second moment is tried. Raises AssertionError with all that went wrong.
+    """
+    wrong: list[str] = []
+    runs = 0
+    for moment in states.moments(move):
+        if critical_only and moment.step not in CRITICAL:
+            continue
+        for fault in faults_of(moment, hows, 1 if moment.step in CRITICAL else 2):
+            runs += 1
+            with states.again(moment.saved) as scene:
+                where = f"{moment.step} {fault.how} {fault.moment}"
+                try:
+                    befall(scene, moment, fault)
+                    wrong += [f"{where}: {found}" for found in scene.world.violations[:3]]
+                except AssertionError as error:
+                    wrong.append(f"{where}: {error}")
+    assert not wrong, f"{len(wrong)} of {runs} runs:\n" + "\n".join(wrong[:20])
+
+
+def faults_of(moment: Moment, hows: tuple[How, ...], every: int = 1) -> list[Fault]:
+    found = []
+    for how in hows:
+        at_moments = how in (How.DIES, How.LEFT)
+        # Dying at the very first moment is failing before the effect.
+        found += [Fault(how, number) for number in (range(1, moment.moments, every) if at_moments else (-1,))]
+    return found

@@ -1,0 +1,191 @@
+"""What the agent asks a database, answered from the fake cluster: nothing changes by it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from agent.client_rules import LOCAL_ROLE, READER
+from agent.journal import JOURNAL_FILE
+from tests.model.cluster import DatabaseError
+from tests.model.configuration import upstream_of
+from tests.model.psql_table import Asked, Row, Table, lsn_of, lsn_text
+
+TABLE = Table()
+
+# What a cluster says of itself.
+
+
+@TABLE.query("FROM pg_hba_file_rules")
+def _wrong_rules(asked: Asked, sql: str) -> list[Row]:
+    return []
+
+
+@TABLE.query("FROM pg_prepared_xacts")
+def _prepared(asked: Asked, sql: str) -> list[Row]:
+    return [{"gid": gid, "database": "app"} for gid in asked.cluster.prepared]
+
+
+@TABLE.query("FROM pg_subscription")
+def _subscriptions(asked: Asked, sql: str) -> list[Row]:
+    return []
+
+
+@TABLE.query("datfrozenxid")
+def _near_wraparound(asked: Asked, sql: str) -> list[Row]:
+    return []
+
+
+@TABLE.query("sourcefile LIKE '%/postgresql.auto.conf'")
+def _by_alter_system(asked: Asked, sql: str) -> list[Row]:
+    return [row for row in asked.host.settings(asked.cluster) if row["sourcefile"].endswith("/postgresql.auto.conf")]
+
+
+@TABLE.query("pg_snapshot_xmax(pg_current_snapshot())::text AS xid")
+def _fence(asked: Asked, sql: str) -> list[Row]:
+    return [{"xid": str(asked.cluster.xmax), "lsn": lsn_text(asked.cluster.lsn)}]
+
+
+@TABLE.query("pg_wal_lsn_diff(")
+def _standbys(asked: Asked, sql: str) -> list[Row]:
+    return [
+        {"address": machine.address, "state": "streaming", "lag": asked.cluster.lsn - cluster.lsn}
+        for machine in asked.host.world.machines.values()
+        for cluster in machine.running()
+        if cluster.receives and upstream_of(cluster.settings["primary_conninfo"])["host"] == asked.host.address
+    ]
+
+
+@TABLE.query("FROM pg_stat_wal_receiver")
+def _receiver(asked: Asked, sql: str) -> list[Row]:
+    return [{"status": "streaming"}] if asked.cluster.receives else []
+
+
+@TABLE.query("pg_last_wal_replay_lsn()::text AS at")
+def _replayed(asked: Asked, sql: str) -> list[Row]:
+    wanted = re.search(r">= '([^']+)'::pg_lsn", sql)
+    assert wanted is not None
+    return [{"at": lsn_text(asked.cluster.lsn), "there": asked.cluster.lsn >= lsn_of(wanted[1])}]
+
+
+@TABLE.query("datname = 'template0'")
+def _template0(asked: Asked, sql: str) -> list[Row]:
+    return [{"encoding": 6, "datcollate": "C.UTF-8", "datctype": "C.UTF-8", "datlocprovider": "c"}]
+
+
+@TABLE.query("name = 'wal_segment_size'")
+def _segment_size(asked: Asked, sql: str) -> list[Row]:
+    return [{"setting": str(16 * 1024 * 1024)}]
+
+
+@TABLE.statement("SELECT pg_conf_load_time();")
+def _load_time(asked: Asked, sql: str) -> str:
+    return str(asked.cluster.loaded_at)
+
+
+@TABLE.statement("SELECT current_setting('")
+def _setting(asked: Asked, sql: str) -> str:
+    name = re.fullmatch(r"SELECT current_setting\('(\w+)'\);", sql)
+    assert name is not None, sql
+    return asked.cluster.settings[name[1]]
+
+
+@TABLE.statement("pg_encoding_to_char(")
+def _encoding(asked: Asked, sql: str) -> str:
+    return "UTF8"
+
+
+@TABLE.statement("rolsuper AND rolcanlogin")
+def _local_role(asked: Asked, sql: str) -> str:
+    return f"{_flag(asked.cluster.recovery)}|{_flag(f'role {LOCAL_ROLE}' in asked.cluster.catalog)}"
+
+
+@TABLE.statement("SELECT pg_is_in_recovery();")
+def _recovery(asked: Asked, sql: str) -> str:
+    return _flag(asked.cluster.recovery)
+
+
+@TABLE.statement("SELECT json_build_object('standby', pg_is_in_recovery(), 'xid'")
+def _old_replica(asked: Asked, sql: str) -> str:
+    return json.dumps({"standby": asked.cluster.recovery, "xid": str(asked.cluster.xmax)})
+
+
+@TABLE.statement("FROM pg_locks WHERE locktype = 'transactionid' AND granted)")
+def _holding(asked: Asked, sql: str) -> str:
+    holders = str(asked.cluster.holders)
+    return f"{holders}\n{asked.cluster.xmax}" if "pg_snapshot_xmax" in sql else holders
+
+
+@TABLE.statement("SELECT pg_snapshot_xmax(pg_current_snapshot());")
+def _xmax(asked: Asked, sql: str) -> str:
+    return str(asked.cluster.xmax)
+
+
+@TABLE.statement("SELECT (SELECT count(*) FROM pg_prepared_xacts);")
+def _count_prepared(asked: Asked, sql: str) -> str:
+    return str(len(asked.cluster.prepared))
+
+
+@TABLE.statement("SELECT (SELECT count(*) FROM pg_stat_activity WHERE ")
+def _count_clients(asked: Asked, sql: str) -> str:
+    return str(sum(not session.entering for session in asked.cluster.clients))
+
+
+@TABLE.statement("SELECT clock_timestamp();")
+def _clock(asked: Asked, sql: str) -> str:
+    return str(asked.host.world.clock)
+
+
+@TABLE.statement("SELECT 1;")
+def _alive(asked: Asked, sql: str) -> str:
+    return "1"
+
+
+# What one server shows the other.
+
+
+@TABLE.statement("SELECT pgleap.journal();")
+def _journal(asked: Asked, sql: str) -> str:
+    _must_have_functions(asked)
+    return asked.host.text(JOURNAL_FILE)
+
+
+@TABLE.statement("FROM pgleap.settings()")
+def _settings(asked: Asked, sql: str) -> str:
+    _must_have_functions(asked)
+    rows = asked.host.settings(asked.cluster)
+    applied = {row["name"]: row for row in rows}
+    return json.dumps([{**row, "by_alter_system": row["sourcefile"].endswith("auto.conf")} for row in applied.values()])
+
+
+@TABLE.statement("FROM pgleap.rules()")
+def _rules(asked: Asked, sql: str) -> str:
+    _must_have_functions(asked)
+    config = asked.cluster.config
+    return json.dumps({kind: asked.host.text(f"{config}/pg_{kind}.conf") for kind in ("hba", "ident")})
+
+
+@TABLE.statement("pg_tablespace_location")
+def _tablespaces(asked: Asked, sql: str) -> str:
+    return "[]"
+
+
+@TABLE.query("FROM pg_authid")
+def _reader(asked: Asked, sql: str) -> list[Row]:
+    verifier = asked.cluster.catalog.get(f"role {READER}")
+    return [] if verifier is None else [{"rolpassword": verifier, "fits": True}]
+
+
+@TABLE.query("obj_description(")
+def _mark(asked: Asked, sql: str) -> list[Row]:
+    mark = asked.cluster.catalog.get("functions")
+    return [] if mark is None else [{"mark": mark}]
+
+
+def _must_have_functions(asked: Asked) -> None:
+    if "functions" not in asked.cluster.catalog:
+        raise DatabaseError('schema "pgleap" does not exist')
+
+
+def _flag(value: bool) -> str:
+    return "t" if value else "f"

@@ -1,0 +1,134 @@
+"""What the agent has a database do, done to the fake cluster: each is an effect, before and after which the agent can die."""
+
+from __future__ import annotations
+
+import re
+
+from agent.client_rules import LOCAL_ROLE, READER
+from tests.model.cluster import Session
+from tests.model.psql_table import Asked, Row, Table, lsn_text
+
+TABLE = Table()
+
+
+@TABLE.query("AS activity")
+def _end_clients(asked: Asked, sql: str) -> list[Row]:
+    late = re.search(r"client AND \((True|False) OR ", sql)
+    assert late is not None, sql
+    rows = []
+    for session in [found for found in asked.cluster.sessions if not found.entering]:
+        client = session in asked.cluster.clients
+        ended = client and (late[1] == "True" or _is_idle(asked, session))
+        if ended:
+            _terminate(asked, session)
+        row = {"pid": session.pid, "client": client, "who": session.user, "state": session.state, "ended": ended}
+        rows.append(row)
+    return rows
+
+
+@TABLE.query("client_addr IN (")
+def _end_idle(asked: Asked, sql: str) -> list[Row]:
+    addresses = set(re.findall(r"'([^']+)'::inet", sql))
+    before = re.search(r"backend_start <= '([^']+)'", sql)
+    assert before is not None, sql
+    rows = []
+    for session in asked.cluster.clients:
+        if session.address in addresses and not session.entering and session.began <= float(before[1]):
+            ended = _is_idle(asked, session)
+            if ended:
+                _terminate(asked, session)
+            rows.append({"pid": session.pid, "client": session.address, "ended": ended})
+    return rows
+
+
+@TABLE.query("backend_type = 'autovacuum worker'")
+def _end_autovacuum(asked: Asked, sql: str) -> list[Row]:
+    workers = [session for session in asked.cluster.sessions if session.kind == "autovacuum worker"]
+    for worker in workers:
+        _terminate(asked, worker)
+    return [{"pg_terminate_backend": True} for _ in workers]
+
+
+@TABLE.statement("ALTER SYSTEM ")
+def _alter_system(asked: Asked, sql: str) -> str:
+    order = re.fullmatch(r"ALTER SYSTEM (?:SET (\w+) = '?(\w+)'?|RESET (\w+));", sql.strip())
+    assert order is not None, sql
+    file = f"{asked.cluster.data}/postgresql.auto.conf"
+    lines = [line for line in asked.host.text(file).splitlines() if not line.startswith(f"{order[1] or order[3]} =")]
+    if order[1]:
+        lines.append(f"{order[1]} = '{order[2]}'")
+    with asked.asker.effect(sql):
+        asked.host.put(file, "".join(f"{line}\n" for line in lines).encode())
+    return ""
+
+
+@TABLE.statement("SELECT pg_switch_wal();")
+def _switch_wal(asked: Asked, sql: str) -> str:
+    asked.cluster.lsn = (asked.cluster.lsn // 0x1000 + 1) * 0x1000
+    return lsn_text(asked.cluster.lsn)
+
+
+@TABLE.statement("SELECT pg_promote(")
+def _promote(asked: Asked, sql: str) -> str:
+    assert asked.cluster.recovery
+    with asked.asker.effect("promoted"):
+        asked.host.path(f"{asked.cluster.data}/standby.signal").unlink()
+        asked.cluster.recovery = asked.cluster.receives = False
+        asked.cluster.system += ", promoted"
+    return "t"
+
+
+@TABLE.statement(f"CREATE ROLE {LOCAL_ROLE} ")
+def _create_local_role(asked: Asked, sql: str) -> str:
+    asked.writes("created the local role")
+    asked.cluster.catalog[f"role {LOCAL_ROLE}"] = ""
+    return ""
+
+
+@TABLE.statement(f"ROLE {READER} LOGIN REPLICATION ")
+def _create_reader(asked: Asked, sql: str) -> str:
+    verifier = re.search(r"PASSWORD '([^']+)'", sql)
+    assert verifier is not None
+    asked.writes("created the reader")
+    asked.cluster.catalog[f"role {READER}"] = verifier[1]
+    return ""
+
+
+@TABLE.statement("CREATE SCHEMA IF NOT EXISTS pgleap;")
+def _create_functions(asked: Asked, sql: str) -> str:
+    mark = re.search(r"COMMENT ON SCHEMA pgleap IS '([^']+)'", sql)
+    assert mark is not None
+    asked.writes("created the functions")
+    asked.cluster.catalog["functions"] = mark[1]
+    return ""
+
+
+@TABLE.statement("SELECT pg_create_physical_replication_slot('")
+def _create_slot(asked: Asked, sql: str) -> str:
+    slot = sql.split("'")[1]
+    with asked.asker.effect(f"made the slot {slot}"):
+        asked.cluster.slots.add(slot)
+    return ""
+
+
+@TABLE.query("SELECT pg_drop_replication_slot(slot_name)")
+def _drop_slots(asked: Asked, sql: str) -> list[Row]:
+    dropped = sql.split("'")[1] in asked.cluster.slots
+    _drop_slot(asked, sql)
+    return [{"pg_drop_replication_slot": ""}] if dropped else []
+
+
+@TABLE.statement("SELECT pg_drop_replication_slot(slot_name)")
+def _drop_slot(asked: Asked, sql: str) -> str:
+    with asked.asker.effect("dropped the slot"):
+        asked.cluster.slots.discard(sql.split("'")[1])
+    return ""
+
+
+def _is_idle(asked: Asked, session: Session) -> bool:
+    return session.state == "idle" and asked.host.world.clock - session.since >= 0.02
+
+
+def _terminate(asked: Asked, session: Session) -> None:
+    with asked.asker.effect(f"ended a session of {session.user or 'autovacuum'}"):
+        session.ending = True

@@ -1,0 +1,74 @@
+"""What a fake cluster does by itself: standbys stream, sessions that were told to end go, logins come through, autovacuum works."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.model.cluster import Cluster, Session
+from tests.model.configuration import upstream_of
+
+if TYPE_CHECKING:
+    from tests.model.machine import Machine
+    from tests.model.world import World
+
+WORKER = "autovacuum worker"
+
+
+def go_on(world: World, machine: Machine, cluster: Cluster) -> None:
+    """A moment of a running cluster's own life."""
+    for session in list(cluster.sessions):
+        session.entering = False
+        if session.ending and world.rng.random() < 0.7:
+            cluster.close(session)
+    if cluster.recovery:
+        _stream(world, machine, cluster)
+    else:
+        # Reads alone write WAL (hint bits), so that an equal position proves nothing.
+        cluster.lsn += world.rng.choice((0, 0, 8))
+        _autovacuum(world, cluster)
+
+
+def _autovacuum(world: World, cluster: Cluster) -> None:
+    """A worker comes, takes a transaction id, and goes after a while."""
+    workers = [session for session in cluster.sessions if session.kind == WORKER]
+    if not workers and cluster.settings["autovacuum"] == "on" and world.rng.random() < 0.2:
+        worker = Session(cluster.new_pid(), "", None, world.clock, WORKER, "active")
+        cluster.take_xid(worker)
+        cluster.sessions.append(worker)
+    elif workers and world.rng.random() < 0.2:
+        cluster.commit(workers[0], world.clock)
+        cluster.close(workers[0])
+
+
+def upstream(world: World, machine: Machine, cluster: Cluster) -> Cluster | None:
+    """The cluster that this standby can stream from right now."""
+    conninfo = upstream_of(cluster.settings.get("primary_conninfo", ""))
+    host = world.at(conninfo.get("host", ""))
+    found = host.listening(conninfo["port"]) if host is not None else None
+    if found is None or found is cluster or found.system != cluster.system or found.lsn < cluster.lsn:
+        return None
+    slot = cluster.settings.get("primary_slot_name", "")
+    if slot and slot not in found.slots:
+        return None
+    knows = "passfile" not in conninfo or machine.text(conninfo["passfile"]) != ""
+    if not cluster.receives and found.admits(conninfo["user"], machine.address, database="replication", knows=knows):
+        return None
+    return found
+
+
+def _stream(world: World, machine: Machine, cluster: Cluster) -> None:
+    """Receive and replay: all there is, or one record if it lags."""
+    found = upstream(world, machine, cluster)
+    cluster.receives = found is not None
+    if found is None:
+        return
+    ahead = [record for record in found.log if record[0] > cluster.lsn]
+    replayed = ahead[:1] if machine.name in world.lagging else ahead
+    for lsn, ids in replayed:
+        cluster.content.update(ids)
+        cluster.log.append((lsn, ids))
+        cluster.lsn = lsn
+    if len(replayed) == len(ahead):
+        cluster.lsn = found.lsn
+        cluster.next_xid, cluster.completed = found.next_xid, found.completed
+        cluster.catalog = dict(found.catalog)

@@ -1,0 +1,86 @@
+"""The model can see: with a safeguard of the agent's taken away, each of these says what breaks.
+
+A model that reported nothing whatever the agent did would pass every other test here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from agent import authority, client_gate, journal, major_upgrade, seal
+from agent.journal import Authority, Journal
+from agent.other_side import OtherSide
+from agent.report import Facts
+from agent.states import Phase
+from tests.model.declared import steps
+from tests.model.engine import run_step
+from tests.model.moves import Scene, States
+from tests.model.process import Fate
+
+
+def forward(scene: Scene, *phases: Phase) -> str:
+    """Walk on, as far as it goes; everything the model and the agent complain of."""
+    said = []
+    for phase in phases:
+        outcome = scene.up(phase, scene.engine.finished[1] if scene.engine.finished else 1)
+        said.append(outcome.said)
+        if not outcome.arrived:
+            break
+    return "\n".join([*said, *scene.world.violations])
+
+
+def test_db_a_opens_without_reading_the_release(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two databases that take writes."""
+    monkeypatch.setattr(authority, "may_open_upgrade_target", lambda own, other, next_xid: own.epoch + 1)
+    monkeypatch.setattr(OtherSide, "refuses_clients", lambda self, superuser: None)
+    opening = next(step for step in steps(Phase.CUTOVER, 1) if step.name == "db-a-client-gate")
+    with states.begun("upgrade") as scene:
+        # The way back opened the old primary, and its rebuild of DB_A has not begun.
+        scene.world.unreachable.add("db-a")
+        scene.up(Phase.PREPARE, 2)
+        run_step(scene.world, opening, Fate())
+        assert "clients can commit on db1 and db-a" in "\n".join(scene.world.violations)
+
+
+def test_the_seal_ends_no_old_session(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was begun before the seal is committed after it."""
+    monkeypatch.setattr(seal, "_end_clients", lambda postgres, old_rules, grace: 0)
+    with states.begun("prepare") as scene:
+        assert "clients can commit on db1, whose journal says sealed" in forward(scene, Phase.READONLY)
+
+
+def test_the_journal_is_written_after_the_act(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A death in between leaves an open database that says it is sealed."""
+
+    def opened_first(desired: Mapping[str, Any], postgres: Any, own: Journal, other: Any) -> Facts:
+        changed = seal.unseal(postgres, [other.address])
+        journal.update(postgres.server, authority=Authority.HOLDS, epoch=own.epoch + 1, fence=None)
+        return {"changed": changed, "because": "opened"}
+
+    monkeypatch.setattr(client_gate, "_open_old_primary", opened_first)
+    with states.begun("readonly") as scene:
+        scene.up(Phase.PREPARE, 2)
+        assert "clients can commit on db1, whose journal says sealed" in "\n".join(scene.world.violations)
+
+
+def test_db_a_is_promoted_before_it_has_replayed_the_fence(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Acknowledged writes are missing where writes go on."""
+    monkeypatch.setattr(major_upgrade, "wait_until", lambda *arguments: None)
+    with states.begun("prepare") as scene:
+        scene.world.lagging.add("db-a")
+        assert "acknowledged writes are not on db-a" in forward(scene, Phase.READONLY, Phase.UPGRADE, Phase.CUTOVER)
+
+
+def test_the_fence_is_taken_while_a_transaction_holds_an_id(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fence with a write after it proves nothing."""
+    monkeypatch.setattr(authority, "proven", lambda own, next_xid: own.fence)
+    monkeypatch.setattr(seal, "_end_clients", lambda postgres, old_rules, grace: 0)
+    monkeypatch.setattr(seal, "is_whole", lambda postgres: None)
+    monkeypatch.setattr(seal, "take_fence", lambda postgres: journal.Fence(1, "0/1"))
+    with states.begun("prepare") as scene:
+        said = forward(scene, Phase.READONLY, Phase.UPGRADE, Phase.CUTOVER)
+        assert "clients can commit on db1 and db-a" in said
+        assert "acknowledged writes are not on db-a" in said
