@@ -34,7 +34,7 @@ def client_gate(desired: Mapping[str, Any], server: Server) -> Facts:
         return _open_old_primary(desired, postgres, own, other)
     if gate is Gate.SEALED:
         return _seal_old_primary(desired, postgres, own, other)
-    return _release(postgres, own, other)
+    return _release(desired, postgres, own, other)
 
 
 def _seal_old_primary(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
@@ -57,7 +57,7 @@ def _seal_old_primary(desired: Mapping[str, Any], postgres: Postgres, own: Journ
     return _facts(changed, "it was not sealed, or its seal was not whole", own)
 
 
-def _release(postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+def _release(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
     missing = seal.is_whole(postgres)
     if missing is not None:
         raise Refusal(
@@ -68,6 +68,8 @@ def _release(postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
         authority.proven(own, found)
         return _facts([], "it is released to DB_A already, and its fence was proved once more", own)
     authority.may_release(own, found, journal.from_json(other.journal()))
+    # DB_A would refuse to open over it, and only then: with the authority given away already.
+    old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
     own = journal.update(postgres.server, authority=Authority.RELEASED, epoch=own.epoch + 1)
     return _facts(
         [f"released the authority to DB_A, epoch {own.epoch}"],

@@ -33,6 +33,12 @@ WITHOUT: dict[str, frozenset[str]] = {
     "second replica": frozenset({"db3"}),
     "second online server": frozenset({"web2"}),
 }
+# Variants in which a server is called lost, and what the stack says besides.
+LOST: dict[str, tuple[str, dict[str, str]]] = {
+    "db-a lost": ("db-a", {}),
+    "db-a given up": ("db-a", {"acceptDataLoss": "true"}),
+    "db1 lost": ("db1", {}),
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,10 @@ def raw(without: str = "") -> dict[str, Any]:
     """The stack config of a variant."""
     given = config()
     given["limits"] = LIMITS
+    if without in LOST:
+        server, more = LOST[without]
+        given["servers"][server]["lost"] = True
+        return {**given, **more}
     gone = WITHOUT[without]
     given["servers"] = {name: server for name, server in given["servers"].items() if name not in gone}
     given["names"] = {name: owner for name, owner in given["names"].items() if owner not in gone}

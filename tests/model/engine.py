@@ -87,7 +87,7 @@ class Engine:
         outcome, rng, faults = Outcome(), random.Random(seed), faults or {}
         before, before_round = self.finished or (None, 0)
         try:
-            check_move(before, before_round, phase, round_)
+            check_move(before, before_round, phase, round_, without_target=self.without == "db-a given up")
         except MoveRefusedError as refused:
             return Outcome(refused=str(refused))
         left = {step.name: step for step in steps(phase, round_, self.without)}

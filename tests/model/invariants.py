@@ -43,12 +43,13 @@ def broken(world: World) -> list[str]:
 
 def takes_writes(world: World, machine: Machine) -> bool:
     """Whether any client's commit succeeds here: one that is inside, or one that comes. Those that come really try."""
-    # On DB_A the operating system's postgres over the socket is pgleap's own: pg_upgrade comes so.
-    callers = CALLERS[:-1] if machine is world.target else CALLERS
-    return any(_commits(world, cluster, callers) for cluster in machine.running() if not cluster.recovery)
+    return any(_commits(world, machine, cluster) for cluster in machine.running() if not cluster.recovery)
 
 
-def _commits(world: World, cluster: Cluster, callers: Callers) -> bool:
+def _commits(world: World, machine: Machine, cluster: Cluster) -> bool:
+    # Over the socket of DB_A's old version the operating system's postgres is pgleap's own: pg_upgrade's check comes so.
+    checked = machine is world.target and cluster.version == world.settings.versions.old
+    callers = CALLERS[:-1] if checked else CALLERS
     stranger = next(machine.address for machine in world.machines.values() if machine.role == Role.ONLINE.value)
     for user, over_socket in callers:
         try:

@@ -167,7 +167,7 @@ class States:
         return self._moments[move]
 
 
-# Steps that decide who may write: each of their moments is tried, always.
+# Steps that decide who may write.
 CRITICAL = ("db1-client-gate", "db-a-client-gate", "db-a-database", "db1-announce", "db-a-announce")
 Befall = Callable[[Scene, Moment, Fault], None]
 
@@ -177,14 +177,16 @@ def each_fault(
 ) -> None:
     """Have each fault there is befall each step of a move, or the critical ones, each in a fleet of its own.
 
-    Of the other steps every second moment is tried. Raises AssertionError with all that went wrong.
+    Of a critical step each moment is tried, on the way to prepare some, of any other one a few. Raises AssertionError with all that
+    went wrong.
     """
     wrong: list[str] = []
     runs = 0
     for moment in states.moments(move):
         if critical_only and moment.step not in CRITICAL:
             continue
-        for fault in faults_of(moment, hows, 1 if moment.step in CRITICAL else 2):
+        most = 6 if moment.step not in CRITICAL else 12 if move.phase is Phase.PREPARE else moment.moments
+        for fault in faults_of(moment, hows, -(-moment.moments // max(most, 1))):
             runs += 1
             with states.again(moment.saved) as scene:
                 where = f"{moment.step} {fault.how} {fault.moment}"
@@ -201,5 +203,5 @@ def faults_of(moment: Moment, hows: tuple[How, ...], every: int = 1) -> list[Fau
     for how in hows:
         at_moments = how in (How.DIES, How.LEFT)
         # Dying at the very first moment is failing before the effect.
-        found += [Fault(how, number) for number in (range(1, moment.moments, every) if at_moments else (-1,))]
+        found += [Fault(how, number) for number in (range(1, moment.moments, max(every, 1)) if at_moments else (-1,))]
     return found
