@@ -62,6 +62,7 @@ class Fleet(pulumi.ComponentResource):
         self._desire = Desire(args.settings)
         self._agents: dict[str, Step] = {}
         self._announced: Steps = []
+        self._hosts_steps: dict[str, Step] = {}
         makers = self._makers()
         after: Steps = []
         for stage in ORDER[args.settings.phase]:
@@ -85,7 +86,7 @@ class Fleet(pulumi.ComponentResource):
             # Load balancers come with the AWS parts; until then the part is empty, and the order holds around it.
             Part.LOAD_BALANCER: lambda _: [],
             Part.ONLINE_HOSTS: lambda after: self._hosts(settings.online, online, after),
-            Part.ONLINE_SESSIONS: lambda after: self._sessions("online", settings.online, online, after),
+            Part.ONLINE_SESSIONS: lambda after: self._online_sessions(online, after),
             Part.OTHER_HOSTS: lambda after: self._hosts(others, elsewhere, after),
             Part.OTHER_SESSIONS: lambda after: self._sessions("others", others, elsewhere, after),
             Part.OLD_PRIMARY_GATE: lambda after: self._gate(primary, desire.old_primary_gate(), after),
@@ -155,22 +156,32 @@ class Fleet(pulumi.ComponentResource):
         for server in servers:
             desired = self._desire.hosts_file(server, lead)
             args = HostsFileArgs(server, self._args.reach, desired, self._after_agent(server, after))
-            made.append(HostsFile(f"{server.name}-hosts-file", args, self._own()).step)
+            self._hosts_steps[server.name] = HostsFile(f"{server.name}-hosts-file", args, self._own()).step
+            made.append(self._hosts_steps[server.name])
         return made
+
+    def _online_sessions(self, lead: Lead, after: Steps) -> Steps:
+        """Each online server's as soon as its own names have moved: one that cannot be reached must not keep the pools of the
+        others on a replica, where they find their sessions alive and every write fails. Then what is left of all of them."""
+        each: Steps = []
+        for client in self._settings.online:
+            each += self._sessions(client.name, [client], lead, [self._hosts_steps[client.name]])
+        return self._sessions("online", self._settings.online, lead, [*after, *each])
 
     def _sessions(self, group: str, clients: Sequence[Server], lead: Lead, after: Steps) -> Steps:
         made = []
         for replica in self._settings.replicas:
             desired = self._desire.sessions(replica, group, clients, lead)
-            args = OldReplicaSessionsArgs(replica, self._args.reach, desired, [*after, self._access(replica, after)])
+            args = OldReplicaSessionsArgs(replica, self._args.reach, desired, [*after, self._access(replica)])
             made.append(OldReplicaSessions(f"{replica.name}-sessions-{group}", args, self._own()).step)
         return made
 
-    def _access(self, replica: Server, after: Steps) -> Step:
+    def _access(self, replica: Server) -> Step:
+        """It waits for no hosts file: sessions of one server must not wait for another server's."""
         key = f"{replica.name}-access"
         if key not in self._agents:
             args = OldReplicaAccessArgs(
-                replica, self._args.reach, self._desire.access(), self._after_agent(replica, after)
+                replica, self._args.reach, self._desire.access(), self._after_agent(replica, self._announced)
             )
             self._agents[key] = OldReplicaAccess(key, args, self._own()).step
         return self._agents[key]

@@ -78,6 +78,7 @@ def expected(program: Program) -> dict[str, dict[str, Any]]:
         secret = {"password": "correct horse", "owns_role": server is primary, "postgres": desire.old_postgres()}
         found[f"{server.name}-credentials"] = secret
     groups: list[tuple[str, tuple[Server, ...], Lead]] = [
+        *((server.name, (server,), desire.parts.online_hosts) for server in settings.online),
         ("online", settings.online, desire.parts.online_hosts),
         ("others", others, desire.parts.other_hosts),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from tests.model.cluster import Cluster, Session
@@ -62,7 +63,7 @@ def _stream(world: World, machine: Machine, cluster: Cluster) -> None:
     cluster.receives = found is not None
     if found is None:
         return
-    ahead = [record for record in found.log if record[0] > cluster.lsn]
+    ahead = list(takewhile(lambda record: record[0] > cluster.lsn, reversed(found.log)))[::-1]
     replayed = ahead[:1] if machine.name in world.lagging else ahead
     for lsn, ids in replayed:
         cluster.content.update(ids)
