@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,11 +59,18 @@ def serve(listening: socket.socket) -> None:
         if os.fork() == 0:
             listening.close()
             folder, arguments = json.loads(message)
+            threading.Thread(target=end_with, args=(asked,), daemon=True).start()
             asked.send(bytes([run(folder, arguments, streams)]))
             os._exit(0)
         for stream in streams:
             os.close(stream)
         asked.close()
+
+
+def end_with(asked: socket.socket) -> None:
+    """The one who asked is killed with its engine, and a program that waits for that engine would wait for ever."""
+    asked.recv(1)
+    os._exit(1)
 
 
 def run(folder: str, arguments: list[str], streams: list[int]) -> int:
