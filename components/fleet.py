@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-from agent.states import Phase
+from agent.states import Gate, Phase
 from components.agent import Agent, AgentArgs
 from components.agent_program import AgentProgram
 from components.client_gate import ClientGate, ClientGateArgs
@@ -62,6 +62,7 @@ class Fleet(pulumi.ComponentResource):
         self._desire = Desire(args.settings)
         self._agents: dict[str, Step] = {}
         self._announced: Steps = []
+        self._opened: Steps = []
         self._hosts_steps: dict[str, Step] = {}
         makers = self._makers()
         after: Steps = []
@@ -177,11 +178,13 @@ class Fleet(pulumi.ComponentResource):
         return made
 
     def _access(self, replica: Server) -> Step:
-        """It waits for no hosts file: sessions of one server must not wait for another server's."""
+        """It waits for no hosts file: sessions of one server must not wait for another server's. In prepare it waits for the old
+        primary, where pgleap's local role is made: it comes to a replica with the stream."""
         key = f"{replica.name}-access"
         if key not in self._agents:
+            after = self._opened or self._announced
             args = OldReplicaAccessArgs(
-                replica, self._args.reach, self._desire.access(), self._after_agent(replica, self._announced)
+                replica, self._args.reach, self._desire.access(), self._after_agent(replica, after)
             )
             self._agents[key] = OldReplicaAccess(key, args, self._own()).step
         return self._agents[key]
@@ -190,7 +193,10 @@ class Fleet(pulumi.ComponentResource):
         if server.lost:
             return []
         args = ClientGateArgs(server, self._args.reach, desired, self._after_agent(server, after))
-        return [ClientGate(f"{server.name}-client-gate", args, self._own()).step]
+        made = [ClientGate(f"{server.name}-client-gate", args, self._own()).step]
+        if desired["gate"] == Gate.OPEN.value and server is self._settings.primary:
+            self._opened = made
+        return made
 
     def _database(self, after: Steps) -> Steps:
         target = self._settings.target

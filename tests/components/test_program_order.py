@@ -110,6 +110,15 @@ def test_on_the_way_back_online_servers_come_first() -> None:
     assert {"web1-hosts-file", "web2-hosts-file"} <= program.waits_for("web3-agent")
 
 
+def test_sessions_of_one_online_server_wait_for_no_other_one() -> None:
+    """One that cannot be reached keeps the others' pools where they find their sessions alive and every write fails."""
+    for phase in (Phase.CUTOVER, Phase.READONLY):
+        waits_for = declared_without(phase).waits_for("db2-sessions-web1")
+        assert "web1-hosts-file" in waits_for
+        assert not {"web2-hosts-file", "web2-agent"} & waits_for
+    assert "db1-client-gate" in declared_without(Phase.PREPARE).waits_for("db2-access"), "there its role is made"
+
+
 def grown(by: int) -> dict[str, Any]:
     """The example fleet with `by` more servers of each role that can be many."""
     raw = config()
