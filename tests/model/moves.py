@@ -185,7 +185,7 @@ def each_fault(
     for moment in states.moments(move):
         if critical_only and moment.step not in CRITICAL:
             continue
-        most = 6 if moment.step not in CRITICAL else 12 if move.phase is Phase.PREPARE else moment.moments
+        most = 4 if moment.step not in CRITICAL else 8 if move.phase is Phase.PREPARE else moment.moments
         for fault in faults_of(moment, hows, -(-moment.moments // max(most, 1))):
             runs += 1
             with states.again(moment.saved) as scene:

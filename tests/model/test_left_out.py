@@ -14,7 +14,7 @@ from tests.model.declared import steps
 from tests.model.engine import Fault, How
 from tests.model.moves import MOVES, Move, States
 
-TRIES = 12
+TRIES = 8
 
 
 @pytest.mark.parametrize("move", MOVES, ids=str)

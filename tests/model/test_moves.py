@@ -21,7 +21,9 @@ FORWARD_MOVES = [MADE_BY[phase] for phase in FORWARD]
 def test_the_model_runs_what_the_real_engine_runs(states: States, snapshots: Snapshots, move: Move) -> None:
     """A model with an engine of its own making would prove something about a program that nobody runs."""
     with states.begun(move.start) as scene:
-        ran = [(step.server, step.verb) for step in scene.up(move.phase, move.round).ran if step.verb != DELIVER]
+        outcome = scene.up(move.phase, move.round)
+    assert outcome.arrived, outcome.said
+    ran = [(step.server, step.verb) for step in outcome.ran if step.verb != DELIVER]
     assert sorted(ran) == sorted(snapshots.steps(move.phase.value))
 
 

@@ -86,6 +86,8 @@ def walk_of(states: States) -> type[RuleBasedStateMachine]:
             assert not self.scene.world.violations, self.scene.world.violations
 
         def teardown(self) -> None:
+            if not hasattr(self, "scene"):
+                return
             world = self.scene.world
             try:
                 world.unreachable.clear()
