@@ -51,14 +51,13 @@ def make(target: UpgradeTarget, carried: Carried) -> Dict[str, str]:
 
 
 def _refuse_foreign(target: UpgradeTarget) -> None:
-    """A cluster that pgleap did not make is not ours to take away. Raises Refusal."""
+    """A cluster that pgleap did not make is not ours to take away. What pg_dropcluster left of one is none. Raises Refusal."""
     new = target.new.cluster
-    for folder in sorted({new.data, new.config}):
-        path = target.server.path(folder)
-        if path.exists() and any(path.iterdir()):
+    for file in (f"{new.data}/PG_VERSION", new.config_file):
+        if target.server.path(file).exists():
             raise Refusal(
                 f"no cluster of PostgreSQL {new.version} on DB_A",
-                f"one that pgleap did not make, in {folder}",
+                f"one that pgleap did not make, with {file}",
                 "see whose it is; if nobody's, take it away (Debian: pg_dropcluster --stop), then run `pulumi up` again",
             )
 
