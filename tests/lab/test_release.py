@@ -59,6 +59,8 @@ def db_a(filled_lab: Lab) -> Iterator[DatabaseServer]:
         server.forget()
     finally:
         host.run(["pg_dropcluster", "--stop", str(NEW_VERSION), "main"])
+        # It leaves the copies that were made of its rules, and the folder with them.
+        host.run(["rm", "-r", f"/etc/postgresql/{NEW_VERSION}"])
 
 
 def release(db1: DatabaseServer) -> dict[str, Any]:
