@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import typer
 
 from components.config_errors import NAMESPACE, SettingsError
 from components.settings import Settings
@@ -37,6 +40,15 @@ def read(project: Path = PROJECT, name: str | None = None) -> Stack:
         raise NoStackError(str(wrong)) from None
     outputs = _pulumi(project, name, "stack", "output")
     return Stack(settings, outputs.get("finished") or {})
+
+
+def read_or_exit(name: str | None) -> Stack:
+    """For a script's first line: the stack, or the reason on stderr and exit status 2, as nothing was done. Raises typer.Exit."""
+    try:
+        return read(name=name)
+    except NoStackError as missing:
+        print(f"pgleap: {missing}", file=sys.stderr)
+        raise typer.Exit(2) from None
 
 
 def raw_config(listed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -7,7 +7,6 @@ hold anything against. Raising the round repairs drift: pulumi config set round 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -92,11 +91,7 @@ def main(
     ] = fleet_ssh.DEADLINE,
 ) -> None:
     """Show what every server really is, and how that differs from the stack's phase. Changes nothing."""
-    try:
-        selected = stack.read(name=name)
-    except stack.NoStackError as missing:
-        print(f"pgleap: {missing}", file=sys.stderr)
-        raise typer.Exit(2) from None
+    selected = stack.read_or_exit(name)
     report = collect(selected.settings, deadline)
     if as_json:
         print(json.dumps(report.to_json(selected.finished), indent=2))

@@ -69,11 +69,7 @@ def main(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Take away everything that pgleap made on the servers, DB_A's clusters among it. The databases go on as they are."""
-    try:
-        selected = stack.read(name=name)
-    except stack.NoStackError as missing:
-        print(f"pgleap: {missing}", file=sys.stderr)
-        raise typer.Exit(2) from None
+    selected = stack.read_or_exit(name)
     settings, console = selected.settings, Console(highlight=False, soft_wrap=True)
     if settings.phase is not Phase.PREPARE or selected.finished.get("phase") != Phase.PREPARE:
         reached = selected.finished.get("phase", "nothing")
