@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import sys
-from pathlib import Path
 from typing import Any, Mapping
 
 from agent.report import Facts, Refusal
@@ -15,7 +13,7 @@ INSTALLED = "/usr/local/lib/pgleap/agent.pyz"
 
 def install(desired: Mapping[str, Any], server: Server) -> Facts:
     """Copy the archive this runs from to INSTALLED, if its SHA-256 is the `sha256` asked for."""
-    archive = Path(sys.argv[0]).resolve()
+    archive = server.archive
     content = archive.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != desired["sha256"]:

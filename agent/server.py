@@ -11,6 +11,7 @@ import select
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -34,6 +35,11 @@ class Server:
 
     def __init__(self, root: Path = Path("/")) -> None:
         self.root = root
+
+    @property
+    def archive(self) -> Path:
+        """The file that this agent was started from."""
+        return Path(sys.argv[0]).resolve()
 
     def path(self, absolute: str) -> Path:
         return self.root / absolute.lstrip("/")

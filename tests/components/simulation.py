@@ -10,14 +10,12 @@ import contextlib
 import io
 import json
 import pickle
-import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 from agent.__main__ import act
 from agent.report import Refusal
@@ -206,9 +204,8 @@ class SimulatedFleet:
         file = machine.path(program if program.startswith("/") else f"{HOME}/{program}")
         if not file.exists():
             raise Refusal(f"the file {program} on {machine.name}", "no such file", "have it delivered")
-        # The verb that installs the agent asks what it was started from.
-        with mock.patch.object(sys, "argv", [str(file)]):
-            facts = act(Verb(step.verb), step.desired, machine)
+        machine.started_from = file
+        facts = act(Verb(step.verb), step.desired, machine)
         self.events.append(step)
         self.world.look(f"after {step.server} {step.verb}")
         return facts

@@ -8,12 +8,10 @@ at a time here, in any order that their waiting allows; only processes that were
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
-from unittest import mock
 
 from agent.__main__ import act
 from agent.report import Refusal
@@ -154,10 +152,7 @@ def run_step(world: World, step: DeclaredStep, fate: Fate) -> Process:
     def agent() -> object:
         if not program.exists():
             raise Refusal(f"the file {program.name}", "no such file", "have it delivered")
-        if step.verb != Verb.INSTALL.value:
-            return act(Verb(step.verb), step.desired, machine)
-        # It asks what it was started from. (All processes share this: one that installs never stands still.)
-        with mock.patch.object(sys, "argv", [str(program)]):
-            return act(Verb.INSTALL, step.desired, machine)
+        machine.started_from = program
+        return act(Verb(step.verb), step.desired, machine)
 
     return world.launch(Process(agent, machine.name, fate))

@@ -39,11 +39,17 @@ class Machine(Server):
         self.role = role
         self.tasks = dict.fromkeys(tasks, True)
         self.clusters: dict[str, Cluster] = {}
+        # What the agent that began last runs from. Nothing puts it back: the one before may go on while this one waits for its lock.
+        self.started_from = folder
         self._watched: dict[str, str] = {}
         self.transient: dict[str, Process] = {}
         self._locks: dict[str, Process] = {}
 
     # The agent's interface.
+
+    @property
+    def archive(self) -> Path:
+        return self.started_from
 
     def monotonic(self) -> float:
         return self.world.clock
