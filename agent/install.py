@@ -15,12 +15,12 @@ def install(desired: Mapping[str, Any], server: Server) -> Facts:
     """Copy the archive this runs from to INSTALLED, if its SHA-256 is the `sha256` asked for."""
     archive = server.archive
     content = archive.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
+    found, name = hashlib.sha256(content).hexdigest(), desired["server"]
     if found != desired["sha256"]:
         raise Refusal(
             f"the agent {desired['sha256'][:12]}",
             f"{found[:12]} in {archive}",
-            "raise the round and run `pulumi up` again",
+            f"have it delivered again: pulumi up --replace '**::{name}-agent-file' --replace '**::{name}-agent'",
         )
     for other in archive.parent.glob(".pgleap-agent-*.pyz"):
         if other != archive:

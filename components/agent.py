@@ -24,7 +24,7 @@ class AgentArgs:
 
 
 class Agent(pulumi.ComponentResource):
-    """A new agent replaces this file only: the steps that call it are not run again."""
+    """A new agent, address or host key replaces this file only: the steps that call it are not run again. A raised round does not."""
 
     installed: Step
 
@@ -40,6 +40,7 @@ class Agent(pulumi.ComponentResource):
             {"sha256": args.program.sha256},
             args.reach,
             program=args.program.delivered,
+            every_round=False,
             after=[*after, delivery],
             opts=own,
         )

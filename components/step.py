@@ -75,7 +75,8 @@ class Step(remote.Command):
     """A verb of the agent on a server, with the desired state as JSON on its standard input.
 
     `update` equals `create`, so a changed desired state is an update that a preview shows as a JSON diff; `delete` and
-    `triggers` are never set (design.md, "A step"). A `secret` desired state is shown to nobody.
+    `triggers` are never set (design.md, "A step"). A `secret` desired state is shown to nobody. A raised round runs every
+    step again but one without `every_round`.
     """
 
     def __init__(
@@ -88,10 +89,13 @@ class Step(remote.Command):
         *,
         program: str = INSTALLED,
         secret: bool = False,
+        every_round: bool = True,
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions,
     ) -> None:
-        state = {"server": server.name, "address": server.address, "round": reach.round, **desired}
+        state: dict[str, pulumi.Input[Any]] = {"server": server.name, "address": server.address, **desired}
+        if every_round:
+            state["round"] = reach.round
         asked = pulumi.Output.json_dumps(state) if secret else pulumi.Output.from_input(json.dumps(state))
         stdin: pulumi.Output[str] = asked.apply(lambda text: in_order(text, reach, after))
         command = f"{SUDO} {program} {verb.value}"
@@ -125,7 +129,10 @@ class Step(remote.Command):
 
 
 class Delivery(remote.CopyToRemote):
-    """The agent's file in the home of the SSH user. A connection that changes alone copies nothing, hence the triggers."""
+    """The agent's file in the home of the SSH user. A connection that changes alone copies nothing, hence the triggers.
+
+    The round is none of them: on a way back two more logins before the old primary opens cost 0.7 s of refused writes (docs/faults.md).
+    """
 
     def __init__(
         self,
@@ -144,6 +151,6 @@ class Delivery(remote.CopyToRemote):
             connection=connection(server, reach),
             source=pulumi.FileAsset(str(program.file)),
             remote_path=remote_path,
-            triggers=[server.address, server.host_key, reach.round],
+            triggers=[server.address, server.host_key],
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
         )

@@ -23,7 +23,7 @@ from scripts import fleet_ssh, stack
 COMMAND = fleet_ssh.agent_command(Verb.UNINSTALL)
 # Seconds for a server; the longest is DB_A's clean stop.
 DEADLINE = 180.0
-AFTERWARDS = "To forget the stack as well, which touches no server: pulumi destroy && pulumi stack rm"
+AFTERWARDS = "The stack still believes that its agents are there. To forget it, which touches no server: pulumi destroy && pulumi stack rm"
 
 
 def groups(settings: Settings) -> Iterator[tuple[str, Sequence[Server]]]:

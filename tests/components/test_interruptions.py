@@ -188,6 +188,33 @@ def test_an_online_server_that_cannot_be_reached_at_cutover_holds_up_no_other(st
     assert stack.unchanged().exit == 0
 
 
+def test_a_new_machine_at_the_old_address_gets_the_agent_by_its_host_key(stack_at: StackAt) -> None:
+    """A raised round delivers nothing: the steps would find no agent on a machine that was built anew."""
+    stack = stack_at("prepare")
+    servers = config()["servers"]
+    stack.fleet.replace("web1", servers["web1"]["address"])
+    servers["web1"]["hostKey"] = servers["web2"]["hostKey"]
+    stack.ask("prepare", 2, servers=servers)
+    stack.fleet.events.clear()
+    stack.pulumi.up().checked()
+    assert [verb for server, verb in stack.fleet.steps() if server == "web1"] == ["install", "hosts-file"]
+    assert [server for server, verb in stack.fleet.steps() if verb == "install"] == ["web1"]
+    assert stack.unchanged().exit == 0
+
+
+def test_a_server_that_lost_the_agent_gets_it_as_recovery_says(stack_at: StackAt) -> None:
+    """A machine restored with its address and host key looks to the engine like the one that had the agent."""
+    stack = stack_at("prepare")
+    stack.fleet.replace("web1", config()["servers"]["web1"]["address"])
+    stack.ask("prepare", 2)
+    failed = stack.pulumi.up()
+    assert failed.exit != 0
+    assert "web1-hosts-file" in failed.said
+    stack.pulumi.up("--replace", "**::web1-agent-file", "--replace", "**::web1-agent").checked()
+    assert [verb for server, verb in stack.fleet.steps() if server == "web1"][-2:] == ["install", "hosts-file"]
+    assert stack.unchanged().exit == 0
+
+
 def test_a_server_at_a_new_address_gets_the_agent_first(stack_at: StackAt) -> None:
     """A connection that changes alone copies nothing: the steps would find no agent there, or the one of years ago."""
     stack = stack_at("prepare")

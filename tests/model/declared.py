@@ -76,7 +76,7 @@ def steps(phase: Phase, round_: int, without: str = "") -> tuple[DeclaredStep, .
 
 
 def _with_round(step: DeclaredStep, round_: int) -> DeclaredStep:
-    desired = {**step.desired, "round": round_}
+    desired = {**step.desired, "round": round_} if "round" in step.desired else step.desired
     return replace(step, desired=desired, inputs=json.dumps([step.inputs, desired], sort_keys=True))
 
 
@@ -98,9 +98,8 @@ def as_declared(phase: Phase, round_: int, without: str = "") -> tuple[DeclaredS
         waits_for = frozenset(names[urn] for urn in told.depends_on)
         server = by_address[told.inputs["connection"]["host"]]
         if name in declared.copies:
-            *triggers, _ = told.inputs["triggers"]
-            path, desired = str(told.inputs["remotePath"]), {"round": round_}
-            found.append(DeclaredStep(name, server, DELIVER, path, desired, waits_for, json.dumps(triggers)))
+            path, triggers = str(told.inputs["remotePath"]), json.dumps(told.inputs["triggers"])
+            found.append(DeclaredStep(name, server, DELIVER, path, {}, waits_for, triggers))
         else:
             command = str(told.inputs["create"])
             assert told.inputs["update"] == command
