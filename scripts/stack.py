@@ -12,8 +12,9 @@ from typing import Any
 
 import typer
 
-from components.config_errors import NAMESPACE, SettingsError
+from components.config_errors import SettingsError
 from components.settings import Settings
+from scripts.raw_config import raw_config
 
 PROJECT = Path(__file__).resolve().parent.parent
 SECONDS = 60
@@ -49,19 +50,6 @@ def read_or_exit(name: str | None) -> Stack:
     except NoStackError as missing:
         print(f"pgleap: {missing}", file=sys.stderr)
         raise typer.Exit(2) from None
-
-
-def raw_config(listed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What Settings takes, from `pulumi config --json`. Pure.
-
-    Objects come decoded beside their text; of a secret there is only that it is one, which is all that is asked of it.
-    """
-    raw: dict[str, Any] = {}
-    for key, entry in listed.items():
-        namespace, _, name = key.partition(":")
-        if namespace == NAMESPACE:
-            raw[name] = entry.get("objectValue", entry.get("value", "a secret" if entry.get("secret") else None))
-    return raw
 
 
 def _pulumi(project: Path, name: str | None, *command: str) -> dict[str, Any]:

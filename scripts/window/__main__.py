@@ -8,22 +8,16 @@ Exit status: 0 what was asked for is done, 1 it went back to prepare, 2 nothing 
 
 from __future__ import annotations
 
-import traceback
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from components.config_errors import SettingsError
-from scripts.window import deadlines, dry_run
-from scripts.window.course import NoWayError
+from scripts.window import BEGAN
 from scripts.window.engine import Engine, EngineError
-from scripts.window.screen import Screen
-from scripts.window.summary import BACK
-from scripts.window.window import Window, open_stack
 
 NOTHING_DONE = 2
-NEEDS_A_PERSON = 3
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -38,23 +32,19 @@ def main(
         typer.Option(help="seconds for a step, such as 20, or hosts-file=20 for one kind; may be given more than once"),
     ] = None,
 ) -> None:
-    screen = Screen()
     try:
-        given = deadlines.read(deadline or [])
-        engine = Engine(Path.cwd(), stack)
-        it = open_stack(engine)
-        status = dry_run.show(it, screen, back) if preview else Window(it, given, screen).go(back)
-    except (NoWayError, SettingsError, EngineError, deadlines.DeadlineError) as error:
-        screen.say(str(error), "red")
+        reading = Engine(Path.cwd(), stack).begin_reading(check=not back)
+        # The rest takes half a second to import. The stack is read meanwhile: on the way back writes wait for both.
+        from scripts.window.command import run  # noqa: PLC0415
+
+        status = run(reading, BEGAN, back=back, preview=preview, deadlines_given=deadline or [])
+    except EngineError as error:
+        print(f"pgleap: {error}", file=sys.stderr)
         status = NOTHING_DONE
     except KeyboardInterrupt:
         # From its first `up` on the window takes a ^C itself.
-        screen.say("Interrupted. Nothing was done.", "yellow")
+        print("Interrupted. Nothing was done.", file=sys.stderr)
         status = NOTHING_DONE
-    except Exception:  # a status of 1 would say that it went back
-        traceback.print_exc()
-        screen.say(f"Expected: anything but this. Where the fleet stands is not known.\nTo do: {BACK}", "red")
-        status = NEEDS_A_PERSON
     raise typer.Exit(status)
 
 

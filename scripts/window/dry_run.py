@@ -47,6 +47,6 @@ def _previewed(stack: OpenStack, first: Course) -> str:
         copy = Path(folder) / own.name
         shutil.copyfile(own, copy)
         result = stack.engine.preview(copy, first.phase, first.round)
-    if result.code != 0:
+    if result.returncode != 0:
         raise EngineError(f"The preview failed.\n{result.stdout}{result.stderr}")
     return result.stdout

@@ -14,16 +14,17 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pulumi.automation import CommandResult, InvalidVersionError, PulumiCommand
-
 from agent.states import Phase
 from components.config_errors import NAMESPACE
-from scripts.stack import raw_config
+from scripts.raw_config import raw_config
 from scripts.window.course import Finished
+from scripts.window.events import Stream
 
 # Seconds that an engine gets to save its state and give its lock back, before it is killed.
 GENTLE_SECONDS = 1.0
@@ -37,6 +38,16 @@ class EngineError(Exception):
     """A command that everything rests on failed; the message holds what it said."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A stack that is being read: its config (secrets closed), and the phase that it finished last."""
+
+    engine: Engine
+    suits: Future[None] | None
+    raw: Future[dict[str, Any]]
+    finished: Future[Finished | None]
+
+
 class Engine:
     """`pulumi` in a project's folder, for one stack; without a name the stack that is selected there."""
 
@@ -47,10 +58,21 @@ class Engine:
 
     def check(self) -> None:
         """Whether the `pulumi` on PATH suits the SDK. Raises EngineError."""
+        # Here, for it takes a second to import: a way back, which is in a hurry, does not ask.
+        from pulumi.automation import InvalidVersionError, PulumiCommand  # noqa: PLC0415
+
         try:
             PulumiCommand()
         except (InvalidVersionError, FileNotFoundError, subprocess.CalledProcessError) as error:
             raise EngineError(f"Expected: a `pulumi` on PATH that suits this program's SDK. Found: {error}") from None
+
+    def begin_reading(self, check: bool) -> Reading:
+        """Read the stack, all commands side by side: writes may be refused. `check`: whether the engine itself is looked at."""
+        pool = ThreadPoolExecutor()
+        suits = pool.submit(self.check) if check else None
+        reading = Reading(self, suits, pool.submit(self.config), pool.submit(self.finished))
+        pool.shutdown(wait=False)
+        return reading
 
     def config(self) -> dict[str, Any]:
         """The stack's config under `pgleap:`, without that prefix; secrets stay closed. Raises EngineError."""
@@ -66,20 +88,23 @@ class Engine:
         wanted = ("--plaintext", f"{NAMESPACE}:phase={phase}", "--plaintext", f"{NAMESPACE}:round={round_}")
         self._said("config", "set-all", *wanted, "--stack", self.stack)
 
-    def preview(self, config_file: Path, phase: Phase, round_: int) -> CommandResult:
+    def preview(self, config_file: Path, phase: Phase, round_: int) -> subprocess.CompletedProcess[str]:
         """What an `up` to `phase` would do. Only `config_file` is changed: a copy, for the engine writes what it is asked."""
         return self._run(
             "preview", "--diff", "--config-file", str(config_file), "--stack", self.stack,
             "--config", f"{NAMESPACE}:phase={phase}", "--config", f"{NAMESPACE}:round={round_}",
         )  # fmt: skip
 
-    def begin_up(self, phase: Phase, round_: int, events: str) -> subprocess.Popen[str]:
+    def begin_up(self, phase: Phase, round_: int, events: Stream) -> subprocess.Popen[str]:
         """Begin an `up` to `phase`, which also writes phase and round into the config file. Its events go to `events`."""
-        return self._begin(
+        up = self._begin(
             "up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress", "--stack", self.stack,
             "--config", f"{NAMESPACE}:phase={phase}", "--config", f"{NAMESPACE}:round={round_}",
-            "--event-log", events, "--exec-kind", "auto.local",
+            "--event-log", events.path, "--exec-kind", "auto.local",
+            inherits=(events.end,),
         )  # fmt: skip
+        events.begun()
+        return up
 
     def end(self, up: subprocess.Popen[str]) -> bool:
         """End an `up` and every process that it started: asked first, killed after GENTLE_SECONDS. Whether it was killed."""
@@ -116,29 +141,33 @@ class Engine:
 
     def _said(self, *arguments: str) -> str:
         result = self._run(*arguments)
-        if result.code != 0:
+        if result.returncode != 0:
             raise EngineError(
-                f"pulumi {arguments[0]}: exit status {result.code}\n{result.stderr}{result.stdout}".strip()
+                f"pulumi {arguments[0]}: exit status {result.returncode}\n{result.stderr}{result.stdout}".strip()
             )
         return result.stdout
 
-    def _run(self, *arguments: str) -> CommandResult:
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         child = self._begin(*arguments)
         stdout, stderr = child.communicate()
-        return CommandResult(stdout, stderr, child.returncode)
+        return subprocess.CompletedProcess(child.args, child.returncode, stdout, stderr)
 
-    def _begin(self, *arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [PROGRAM, "--non-interactive", "--color", "never", *arguments],
-            cwd=self._project,
-            env={**os.environ, **VARIABLES},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+    def _begin(self, *arguments: str, inherits: tuple[int, ...] = ()) -> subprocess.Popen[str]:
+        try:
+            return subprocess.Popen(
+                [PROGRAM, "--non-interactive", "--color", "never", *arguments],
+                cwd=self._project,
+                env={**os.environ, **VARIABLES},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+                pass_fds=inherits,
+            )
+        except FileNotFoundError:
+            raise EngineError(f"Expected: `{PROGRAM}` on PATH. Found: none.\nTo do: install the Pulumi CLI") from None
 
 
 def _started_by(ancestor: int) -> list[int]:

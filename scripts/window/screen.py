@@ -20,10 +20,10 @@ NAMED = 2
 class Screen:
     """Sentences on the standard output. A terminal that has gone away stops nothing: the window must come to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, began: float) -> None:
         self._out = Console(highlight=False, soft_wrap=True, emoji=False)
         self._status: Status | None = None
-        self.began = time.monotonic()
+        self.began = began
 
     @contextmanager
     def live(self) -> Iterator[None]:

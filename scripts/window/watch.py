@@ -107,7 +107,7 @@ class Watch:
         ending: Ending | None = None
         killed = False
         with stream(lambda event: self._inbox.put(Told(record, heard(time.monotonic(), event)))) as events:
-            up = self._engine.begin_up(course_.phase, course_.round, events.address)
+            up = self._engine.begin_up(course_.phase, course_.round, events)
             threading.Thread(target=lambda: self._inbox.put(Over.of(up)), daemon=True).start()
             over: Over | None = None
             while over is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from scripts.window import course, summary
 from scripts.window.clock import Clock, Steps
 from scripts.window.course import Course, End, Finished, Way
 from scripts.window.deadlines import Deadlines
-from scripts.window.engine import Engine, EngineError
+from scripts.window.engine import Engine, EngineError, Reading
 from scripts.window.screen import Screen
 from scripts.window.watch import Watch
 
@@ -33,13 +32,13 @@ class OpenStack:
         begin = course.back_from if back else course.forward_from
         return begin(self.settings.phase, self.settings.round, self.finished)
 
-
-def open_stack(engine: Engine) -> OpenStack:
-    """Read the stack, all commands side by side: writes may be refused. Raises EngineError, SettingsError."""
-    with ThreadPoolExecutor() as pool:
-        suits, finished, raw = pool.submit(engine.check), pool.submit(engine.finished), pool.submit(engine.config)
-        suits.result()
-        return OpenStack(engine, raw.result(), Settings.from_config(raw.result()), finished.result())
+    @classmethod
+    def of(cls, reading: Reading) -> OpenStack:
+        """The stack, once it is read. Raises EngineError, SettingsError."""
+        if reading.suits is not None:
+            reading.suits.result()
+        raw = reading.raw.result()
+        return cls(reading.engine, raw, Settings.from_config(raw), reading.finished.result())
 
 
 class Window:

@@ -12,7 +12,7 @@ from components.desired import Desire
 from components.settings import Role, Settings
 from scripts.drift import Seen, drifts
 from scripts.fleet_ssh import NOT_INSTALLED, Answer
-from scripts.stack import raw_config
+from scripts.raw_config import raw_config
 from scripts.status import read_answer, to_look_at
 from tests.unit.example_config import config
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pulumi.automation import EngineEvent
 
 from agent import announce, authority
 from agent.journal import Authority, Journal
@@ -289,7 +288,7 @@ def test_what_events_tell() -> None:
     """A step of which nothing is heard has no deadline."""
 
     def of(kind: str, op: str = "update", type_: str = "command:remote:Command") -> Heard | None:
-        return heard(1.0, EngineEvent.from_json({kind: {"metadata": {"op": op, "urn": URN, "type": type_}}}))
+        return heard(1.0, {kind: {"metadata": {"op": op, "urn": URN, "type": type_}}})
 
     assert of("resourcePreEvent") == Heard(1.0, "web1-hosts-file", What.BEGAN)
     assert of("resOutputsEvent", "create") == Heard(1.0, "web1-hosts-file", What.DONE)
@@ -300,7 +299,7 @@ def test_what_events_tell() -> None:
 
     def said(severity: str, urn: str = URN) -> Heard | None:
         event = {"message": "a sentence\n", "color": "never", "severity": severity, "urn": urn}
-        return heard(1.0, EngineEvent.from_json({"diagnosticEvent": event}))
+        return heard(1.0, {"diagnosticEvent": event})
 
     assert said("error") == Heard(1.0, "web1-hosts-file", What.FAILED, "a sentence")
     assert said("error", "") == Heard(1.0, "", What.FAILED, "a sentence")
