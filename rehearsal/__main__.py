@@ -35,7 +35,7 @@ The fleet is up, with traffic on it, in phase prepare (not yet done). In this fo
     pulumi up                      # the fence; then upgrade, cutover
     ssh -F .lab/ssh/config web1    # look around
 
-To go back from readonly or upgrade: pulumi config set phase prepare && pulumi config set round 2 && pulumi up
+To go back from readonly or upgrade: pulumi up --config phase=prepare --config round=2
 `make lab-down` removes every trace of it.
 """
 
