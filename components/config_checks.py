@@ -18,6 +18,8 @@ from components.config_fields import shown
 OLDEST_VERSION = 13
 # The newest version whose pg_upgrade, and whose changes of defaults, this release knows.
 NEWEST_VERSION = 18
+# Steps of old replicas bear the name of a server or of one of these groups: `db2-sessions-online`.
+GROUPS = ("online", "others")
 HOSTS_ROLES = ("online", "drained", "worker")
 Raw = Mapping[str, Any]
 
@@ -26,6 +28,7 @@ def cross_checks(config: Raw) -> Iterator[str]:
     """Every mistake that shows only between values, each beginning with its config path."""
     servers = {str(name): server for name, server in _map(config.get("servers")).items() if isinstance(server, Mapping)}
     if servers:
+        yield from _group_names(servers)
         yield from _roles(servers)
         yield from _addresses(servers)
         yield from _keys_for_roles(servers)
@@ -48,6 +51,12 @@ def _is_true(value: object) -> bool:
 
 def _with_role(servers: Mapping[str, Raw], *roles: str) -> list[str]:
     return [name for name, server in servers.items() if server.get("role") in roles]
+
+
+def _group_names(servers: Mapping[str, Raw]) -> Iterator[str]:
+    for name in servers:
+        if name in GROUPS:
+            yield f"{config_path('servers', name)}: a group of servers has this name in the steps' names; give the server another one"
 
 
 def _roles(servers: Mapping[str, Raw]) -> Iterator[str]:

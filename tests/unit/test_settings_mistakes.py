@@ -65,6 +65,7 @@ CASES: list[tuple[str, Any, str, str]] = [
         "pgleap:servers.db2.hostKey",
         "other type",
     ),
+    ("servers.online", {"role": "online", "address": "10.77.0.99"}, "pgleap:servers.online", "a group of servers has"),
     ("readsFrom", REMOVED, "pgleap:readsFrom", "missing; give DB_B"),
     ("readsFrom", "db9", "pgleap:readsFrom", 'there is no server "db9"; give a replica (db2, db3)'),
     ("readsFrom", "db1", "pgleap:readsFrom", "db1 has the role primary; DB_B must be a replica (db2, db3)"),
