@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,11 +19,22 @@ from scripts.window.record import Record
 NAMED = 2
 
 
+class _Console(Console):
+    """rich ends the program when a pipe's reader has gone (`| head`), with status 1: here that would be "it went back"."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        # What is still buffered must find a place when Python ends, or its exit status is 120.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 class Screen:
     """Sentences on the standard output. A terminal that has gone away stops nothing: the window must come to its end."""
 
     def __init__(self, began: float) -> None:
-        self._out = Console(highlight=False, soft_wrap=True, emoji=False)
+        self._out = _Console(highlight=False, soft_wrap=True, emoji=False)
         self._status: Status | None = None
         self.began = began
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from scripts.window.course import Course, End, Ending, Finished, NoWayError, Ran
 from scripts.window.deadlines import ANY_STEP, UPGRADE_MARGIN, DeadlineError, Deadlines
 from scripts.window.engine import Engine
 from scripts.window.events import heard
+from scripts.window.screen import Screen
 from scripts.window.summary import EXIT_STATUS
 from tests.unit.example_config import config
 
@@ -279,6 +282,18 @@ def test_only_our_own_lock_is_taken_away(tmp_path: Path) -> None:
     assert not engine.is_locked_by_us(locked(f"elsewhere (pid {ours.pid})"))
     assert not engine.is_locked_by_us(locked(f"{host} (pid {ours.pid})", f"{host} (pid 1)"))
     assert not engine.is_locked_by_us("error: something else")
+
+
+def test_a_reader_that_has_gone_ends_no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scripts.window | head` left an engine without anybody who watches it, and its lock."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        screen = Screen(0.0)
+        for _ in range(3):
+            screen.say("writes are refused")
+        monkeypatch.undo()
 
 
 URN = "urn:pulumi:prod::pgleap::pgleap:fleet:Fleet$pgleap:fleet:HostsFile$command:remote:Command::web1-hosts-file"
