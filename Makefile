@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help fmt check test-fast test rehearsal lab lab-down clean
+.PHONY: help fmt check test-fast test faults rehearsal lab lab-down clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,12 +26,16 @@ check: $(INSTALLED)  ## format, lint, types, shell: nothing is changed
 	shellcheck .ci/run
 
 test-fast: $(INSTALLED)  ## unit, component and agent tests: no root, seconds
-	$(BIN)/pytest -m "not lab and not engine and not postgres" -n 2
+	$(BIN)/pytest -m "not lab and not faults and not engine and not postgres" -n 2
 
-test: $(INSTALLED)  ## every test: also the real engine over a simulated fleet, and the lab
-	$(BIN)/pytest -m "not lab and not postgres" -n 2
+test: $(INSTALLED)  ## every test but those of `faults`: also the real engine over a simulated fleet, and the lab
+	$(BIN)/pytest -m "not lab and not faults and not postgres" -n 2
 	$(BIN)/pytest -m postgres
 	$(BIN)/pytest -m lab
+
+faults: $(INSTALLED)  ## what can break is broken on the lab's servers, a quarter of an hour long; writes docs/faults.md
+	$(BIN)/pytest -m faults -v
+	$(BIN)/python -m tests.lab.faults.table
 
 rehearsal: $(INSTALLED)  ## the whole upgrade on real servers under traffic, judged
 	$(BIN)/python -m rehearsal rehearse

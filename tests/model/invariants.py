@@ -34,6 +34,7 @@ def broken(world: World) -> list[str]:
         own = journal_of(world.machines[name])
         if own is not None and own.authority is not Authority.HOLDS:
             found.append(f"clients can commit on {name}, whose journal says {own.authority.value}")
+    found += _held_twice(world)
     found += _lost(world, open_ones)
     found += _unread(world)
     if not open_ones and not could_be_upgraded(world):
@@ -61,6 +62,19 @@ def _commits(world: World, machine: Machine, cluster: Cluster) -> bool:
         return True
     # A session that is inside can always end its transaction and BEGIN READ WRITE.
     return bool(cluster.clients)
+
+
+def _held_twice(world: World) -> list[str]:
+    """DB_A holds what the old primary released, and nothing else; as long as both live."""
+    if not (world.primary.running() and world.target.running() and _holds(journal_of(world.target))):
+        return []
+    theirs = journal_of(world.primary)
+    says = theirs.authority if theirs is not None else Authority.NONE
+    return (
+        []
+        if says is Authority.RELEASED
+        else [f"DB_A holds the authority, and the old primary's journal says {says.value}"]
+    )
 
 
 def _lost(world: World, open_ones: list[str]) -> list[str]:

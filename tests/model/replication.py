@@ -30,13 +30,13 @@ def go_on(world: World, machine: Machine, cluster: Cluster) -> None:
 
 
 def _autovacuum(world: World, cluster: Cluster) -> None:
-    """A worker comes, takes a transaction id, and goes after a while."""
+    """A worker comes, takes a transaction id sooner or later, and goes after a while."""
     workers = [session for session in cluster.sessions if session.kind == WORKER]
     if not workers and cluster.settings["autovacuum"] == "on" and world.rng.random() < 0.2:
-        worker = Session(cluster.new_pid(), "", None, world.clock, WORKER, "active")
-        cluster.take_xid(worker)
-        cluster.sessions.append(worker)
-    elif workers and world.rng.random() < 0.2:
+        cluster.sessions.append(Session(cluster.new_pid(), "", None, world.clock, WORKER, "active"))
+    elif workers and workers[0].xid is None and world.rng.random() < 0.1:
+        cluster.take_xid(workers[0])
+    elif workers and workers[0].xid is not None and world.rng.random() < 0.2:
         cluster.commit(workers[0], world.clock)
         cluster.close(workers[0])
 

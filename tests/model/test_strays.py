@@ -17,7 +17,11 @@ STRAYS = [step for phase in Phase for step in steps(phase, 1) if step.name in DE
 
 def dangerous(scene: Scene) -> list[str]:
     """What may not be broken, whoever asks for what: two databases, the wrong one, writes that are lost."""
-    return [what for what in broken(scene.world) + scene.world.violations if "commit" in what or "acknowledged" in what]
+    return [
+        what
+        for what in broken(scene.world) + scene.world.violations
+        if "commit" in what or "holds" in what or "acknowledged" in what
+    ]
 
 
 @pytest.mark.parametrize("move", MOVES, ids=str)

@@ -1,0 +1,15 @@
+"""The lab of these stories: booted for them, taken down after them. They run in order, and each begins where the last ended."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.booted import booted
+from tests.lab.faults.night import Night, night_in
+
+
+@pytest.fixture(scope="package")
+def night() -> Iterator[Night]:
+    """The fleet under traffic, with the probe at work; before the first story nothing of pgleap is on it."""
+    with booted() as fleet, night_in(fleet) as it:
+        yield it
