@@ -2,6 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# An operator's machine keeps compiled modules; without them each command begins 0.7 s later (measured, two cores).
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help fmt check test-fast test faults rehearsal lab lab-down clean
 

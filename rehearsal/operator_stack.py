@@ -58,7 +58,8 @@ def make(place: Place, report: Report) -> Pulumi:
     pulumi.config_set("pgleap:password", secrets.token_hex(16), secret=True)
     path = f"export PATH={shlex.quote(f'{engine}:')}$PATH\n"
     variables = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in pulumi.own_variables().items())
-    (place.root / "env").write_text(path + variables)
+    # As on an operator's machine: see the Makefile.
+    (place.root / "env").write_text(f"unset PYTHONDONTWRITEBYTECODE\n{path}{variables}")
     report("The stack `lab` is there, in phase prepare, round 1")
     return pulumi
 
