@@ -80,7 +80,10 @@ class Engine:
 
     def finished(self) -> Finished | None:
         """The phase that the stack finished last. Raises EngineError."""
-        found = json.loads(self._said("stack", "output", "--json", "--stack", self.stack)).get("finished")
+        # `stack output` takes twice as long, 0.3 s more of refused writes on the way back: it opens secrets first.
+        exported: dict[str, Any] = json.loads(self._said("stack", "export", "--stack", self.stack))["deployment"]
+        stacks = [one for one in exported.get("resources", []) if one["type"] == "pulumi:pulumi:Stack"]
+        found = stacks[0].get("outputs", {}).get("finished") if stacks else None
         return Finished(Phase(found["phase"]), int(found["round"])) if found else None
 
     def ask(self, phase: str, round_: str) -> None:
