@@ -36,6 +36,7 @@ test: $(INSTALLED)  ## every test but those of `faults`: also the real engine ov
 	$(BIN)/pytest -m lab
 
 faults: $(INSTALLED)  ## what can break is broken on the lab's servers, a quarter of an hour long; writes docs/faults.md
+	rm -f .cache/faults.json
 	$(BIN)/pytest -m faults -v
 	$(BIN)/python -m tests.lab.faults.table
 

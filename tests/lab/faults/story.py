@@ -44,8 +44,8 @@ class Fault(StrEnum):
     LAG_AT_FENCE = "DB_A falls behind after the check, and is when the fence falls"
     DISK_FULL_AT_UPGRADE = "DB_A's disk is full during pg_upgrade"
     LIBRARY_MISSING = "An extension's library is missing in 17 when pg_upgrade comes to it"
-    SSH_CUT_AT_UPGRADE = "The SSH connection is cut during pg_upgrade"
     INTERRUPTED_AT_UPGRADE = "^C of `scripts.window` in `upgrade`, during pg_upgrade"
+    SSH_CUT_AT_UPGRADE = "The SSH connection is cut during pg_upgrade"
     INTERRUPTED_AT_CUTOVER = "^C of `scripts.window` in `cutover`, before DB_A opened"
     NETWORK_CUT_AT_REPLAY = "The network between DB_A and db1 is cut while DB_A replays"
     ENGINE_KILLED_AT_UPGRADE = "The engine is killed in the middle of `upgrade`, during pg_upgrade"
@@ -100,8 +100,8 @@ class Stories:
         self.told.append(story)
 
     def are_whole(self) -> bool:
-        """Whether every fault was told, each once and in its order."""
-        return [story.fault for story in self.in_order()] == list(Fault)
+        """Whether every fault was told, each once."""
+        return sorted(story.fault for story in self.told) == sorted(Fault)
 
     def explain(self, one: Operation) -> bool:
         """Whether this failed because a fault was its own server's; one story may lie within another."""
