@@ -18,15 +18,15 @@ from agent.postgres import HOLDING_AN_ID, Postgres, wait_until
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER
 
-# A session that is idle for this long waits for nothing: its pool tests it before it is used again.
+# A session that is idle for this long after work waits for nothing: its pool tests it before it is used again.
 IDLE_MILLISECONDS = 20
-# If its last statement was such a test, its query may be on the way, and a busy client may let this much pass (20 ms were too
-# few once: one read of those of a whole night of docs/faults.md, on two cores with a load of seven).
-TESTED_MILLISECONDS = 250
-# What pools test with: nothing at all, a comment, `SELECT` of one thing; each with or without a semicolon.
-TEST = r"^\s*(--[^\n]*|/\*[^*]*\*/)?\s*(select\s+\S+)?\s*;?\s*$"
-IDLE = f"""(state = 'idle' AND clock_timestamp() - state_change >= CASE WHEN query ~* '{TEST}'
- THEN interval '{TESTED_MILLISECONDS} milliseconds' ELSE interval '{IDLE_MILLISECONDS} milliseconds' END)"""
+# If its last statement was no work but a pool's test, or what a new connection begins with, its query may be on the way, and a
+# busy client may let this much pass (20 ms were too few for one read in some ten thousand, on two cores with a load of seven).
+BEGINNING_MILLISECONDS = 250
+# Work touches a table, ends a transaction, or clears a session up before it goes back to its pool.
+WORK = r"\m(from|into|update|delete|call|copy|commit|rollback|end|abort|discard|deallocate|reset)\M"
+IDLE = f"""(state = 'idle' AND clock_timestamp() - state_change >= CASE WHEN query ~* '{WORK}'
+ THEN interval '{IDLE_MILLISECONDS} milliseconds' ELSE interval '{BEGINNING_MILLISECONDS} milliseconds' END)"""
 # What PostgreSQL needs to end a session that was told to, with room for a loaded machine.
 ENDING_SECONDS = 30
 SEAL_FILE = f"{STATE_FOLDER}/seal.json"
