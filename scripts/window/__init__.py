@@ -4,3 +4,6 @@ import time
 
 # When the command began, by the monotonic clock: what it imports takes part of a second, and that is waited for too.
 BEGAN = time.monotonic()
+
+# The exit status of a command that did nothing.
+NOTHING_DONE = 2

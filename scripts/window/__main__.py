@@ -14,10 +14,8 @@ from typing import Annotated
 
 import typer
 
-from scripts.window import BEGAN
+from scripts.window import BEGAN, NOTHING_DONE
 from scripts.window.engine import Engine, EngineError
-
-NOTHING_DONE = 2
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

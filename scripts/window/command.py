@@ -6,14 +6,13 @@ import traceback
 from collections.abc import Sequence
 
 from components.config_errors import SettingsError
-from scripts.window import deadlines, dry_run
+from scripts.window import NOTHING_DONE, deadlines, dry_run
 from scripts.window.course import NoWayError
 from scripts.window.engine import EngineError, Reading
 from scripts.window.screen import Screen
 from scripts.window.summary import BACK
 from scripts.window.window import OpenStack, Window
 
-NOTHING_DONE = 2
 NEEDS_A_PERSON = 3
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.seal import IDLE
 from rehearsal.data.compare import differences, fingerprint
 from rehearsal.data.fill import DATABASES, LEDGER_DATABASES, Size, fill
 from rehearsal.traffic import client, install
@@ -218,8 +219,7 @@ def test_traffic_is_logged_and_found_again(server: Server, tmp_path: Path) -> No
 
 def test_idle_sessions_ended_hurt_only_the_pool_that_does_not_test(server: Server, tmp_path: Path) -> None:
     """The two kinds whose reads may not fail must survive what a seal does, or their figure of 0 is out of reach."""
-    end = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-        WHERE usename ~ '^app_' AND state = 'idle' AND clock_timestamp() - state_change > interval '20 ms';"""
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename ~ '^app_' AND {IDLE};"
     found = counts(traffic(server, tmp_path, end))
     assert found["connect", "read"].failed == found["testing-pool", "read"].failed == 0
     assert found["plain-pool", "read"].failed > 0

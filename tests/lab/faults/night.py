@@ -20,7 +20,7 @@ from rehearsal.stage import Stage, psql_as_root
 from rehearsal.traffic import install
 from rehearsal.traffic.log import Operation, read
 from tests.lab.faults.breakage import give_small_disk
-from tests.lab.faults.operator import Ended, Operator
+from tests.lab.faults.operator import Ended, Operator, Running
 from tests.lab.faults.probe import Probe
 from tests.lab.faults.story import Stories, Story
 
@@ -108,6 +108,17 @@ class Night:
         print(
             f"{story.fault}: writes are back after {story.back} s (load {Path('/proc/loadavg').read_text().strip()})\n{ended.steps}"
         )
+
+    def interrupted_window_goes_back(self, running: Running, story: Story) -> None:
+        """^C a window: it goes back to prepare by itself, and says for how long writes were refused."""
+        interrupted = time.time()
+        running.interrupt()
+        ended = running.end()
+        assert ended.status == 1, ended.said
+        story.refuses(ended.said, "Writes were refused for")
+        self.finished("prepare")
+        self.writes_are_back(ended.since(interrupted), story)
+        story.repairs("by itself")
 
     def operations(self) -> list[Operation]:
         """What every client logged so far."""

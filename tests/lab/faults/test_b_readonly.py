@@ -155,12 +155,5 @@ def test_interrupted_at_readonly(night: Night) -> None:
     with night.stories.tell(Fault.INTERRUPTED_AT_READONLY) as story:
         running = night.operator.window()
         running.until("readonly: db1-client-gate done")
-        interrupted = time.time()
-        running.interrupt()
-        ended = running.end()
-        assert ended.status == 1, ended.said
-        story.refuses(ended.said, "Writes were refused for")
-        night.finished("prepare")
-        night.writes_are_back(ended.since(interrupted), story)
-        story.repairs("by itself")
+        night.interrupted_window_goes_back(running, story)
     night.takes_writes("db1")

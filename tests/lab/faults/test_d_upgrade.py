@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.lab.faults.breakage import cut_ssh, full_disk, replay_paused, without_library
@@ -72,14 +70,7 @@ def test_interrupted_at_upgrade(night: Night) -> None:
         night.operator.raise_round()  # so that readonly waits until DB_A is built anew
         running = night.operator.window()
         running.until("upgrade: db-a-database: pg_upgrade: Creating dump of global objects")
-        interrupted = time.time()
-        running.interrupt()
-        ended = running.end()
-        assert ended.status == 1, ended.said
-        story.refuses(ended.said, "Writes were refused for")
-        night.finished("prepare")
-        night.writes_are_back(ended.since(interrupted), story)
-        story.repairs("by itself")
+        night.interrupted_window_goes_back(running, story)
     night.takes_writes("db1")
 
 
@@ -107,12 +98,5 @@ def test_interrupted_at_cutover(night: Night) -> None:
     with night.stories.tell(Fault.INTERRUPTED_AT_CUTOVER) as story:
         running = night.operator.window()
         running.until("cutover: db1-ready done")
-        interrupted = time.time()
-        running.interrupt()
-        ended = running.end()
-        assert ended.status == 1, ended.said
-        story.refuses(ended.said, "Writes were refused for")
-        night.finished("prepare")
-        night.writes_are_back(ended.since(interrupted), story)
-        story.repairs("by itself")
+        night.interrupted_window_goes_back(running, story)
     night.takes_writes("db1")
