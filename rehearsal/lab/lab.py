@@ -1,8 +1,10 @@
 """A lab as a whole: its place, its servers' hosts, booting the fleet."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from rehearsal.lab import hosts, image, keys, network, packages
+from rehearsal.lab import control_groups, hosts, image, keys, network, packages, processes
+from rehearsal.lab.down import down
 from rehearsal.lab.fleet import FLEET, USER, Server
 from rehearsal.lab.hosts import Host
 from rehearsal.lab.place import LabError, Place, Report
@@ -24,10 +26,12 @@ def up(place: Place, report: Report, made_by: str = "hand", servers: Sequence[Se
     """Boot the fleet: packages and image if they are not there, network, keys, agent, hosts.
 
     `made_by` says in a word who wants it. Raises LabError when a lab is up already, this checkout's or another's, or
-    when something does not come up; what has come up by then stays, to be looked at, until it is taken down.
+    when something does not come up; what has come up by then stays, to be looked at, until it is taken down. What a lab
+    has left of which no process lives (a restart ended them all) is taken away first, whoever's it was.
     """
     packages.install(report)
     root = image.ensure(report)
+    _take_away_the_dead(place, report)
     network.claim(place)
     place.root.mkdir(parents=True, exist_ok=True)
     try:
@@ -46,6 +50,14 @@ def up(place: Place, report: Report, made_by: str = "hand", servers: Sequence[Se
     hosts.boot(list(lab.hosts.values()))
     report(f"{len(lab.hosts)} servers let {USER} in")
     return lab
+
+
+def _take_away_the_dead(place: Place, report: Report) -> None:
+    owner = network.owner()
+    for left in {Path(owner) if owner else place.root, place.root}:
+        lab = Place(left)
+        if lab.made_by.exists() and not processes.started(lab) and not control_groups.processes(lab):
+            report(f"Took away what a lab that has ended left: {', '.join(down(lab))}")
 
 
 def opened(place: Place, servers: Sequence[Server] = FLEET) -> Lab:

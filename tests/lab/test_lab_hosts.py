@@ -9,7 +9,7 @@ import pytest
 
 from components.settings import Settings
 from rehearsal import operator_stack
-from rehearsal.lab import databases, keys
+from rehearsal.lab import databases, keys, network
 from rehearsal.lab import lab as whole
 from rehearsal.lab.down import down
 from rehearsal.lab.fleet import FLEET, NAMES, NEW_VERSION, OPERATOR_ADDRESS, Server, named
@@ -108,6 +108,20 @@ def test_a_second_lab_is_refused_and_taking_it_down_leaves_the_first(lab: Lab, t
     assert not [words for words in down(other) if words != f"the folder {other.root}"]
     with pytest.raises(LabError, match="found one that is up"):
         whole.up(lab.place, print)
+    assert _ssh(lab, "db1", "hostname") == "db1"
+
+
+def test_what_a_dead_lab_left_is_taken_away(lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sandbox that was restarted leaves a bridge and a folder without a process, and every lab after it would be refused."""
+    dead = Place(tmp_path / ".lab")
+    dead.root.mkdir()
+    dead.made_by.write_text("hand\n")
+    monkeypatch.setattr(network, "owner", lambda: str(dead.root))
+    monkeypatch.setattr(network, "down", lambda place: [f"the network of {place.root}"])
+    with pytest.raises(LabError, match="Expected no other lab on this machine"):
+        whole.up(lab.place, print)
+    assert not dead.root.exists()
+    assert lab.place.made_by.exists()
     assert _ssh(lab, "db1", "hostname") == "db1"
 
 
