@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 # An operator's machine keeps compiled modules; without them each command begins 0.7 s later (measured, two cores).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help fmt check test-fast test faults rehearsal lab lab-down clean
+.PHONY: help fmt check test-fast test faults way-back rehearsal lab lab-down clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -28,10 +28,10 @@ check: $(INSTALLED)  ## format, lint, types, shell: nothing is changed
 	shellcheck .ci/run
 
 test-fast: $(INSTALLED)  ## unit, component and agent tests: no root, seconds
-	$(BIN)/pytest -m "not lab and not faults and not engine and not postgres" -n 2
+	$(BIN)/pytest -m "not lab and not faults and not way_back and not engine and not postgres" -n 2
 
-test: $(INSTALLED)  ## every test but those of `faults`: also the real engine over a simulated fleet, and the lab
-	$(BIN)/pytest -m "not lab and not faults and not postgres" -n 2
+test: $(INSTALLED)  ## every test but those of `faults` and `way-back`: also the real engine over a simulated fleet, and the lab
+	$(BIN)/pytest -m "not lab and not faults and not way_back and not postgres" -n 2
 	$(BIN)/pytest -m postgres
 	$(BIN)/pytest -m lab
 
@@ -39,6 +39,9 @@ faults: $(INSTALLED)  ## what can break is broken on the lab's servers, a quarte
 	rm -f .cache/faults.json
 	$(BIN)/pytest -m faults -v
 	$(BIN)/python -m tests.lab.faults.table
+
+way-back: $(INSTALLED)  ## after cutover, two minutes of writes, and back: nothing is lost; then forward again; ten minutes
+	$(BIN)/pytest -m way_back -v -s
 
 rehearsal: $(INSTALLED)  ## the whole upgrade on real servers under traffic, judged
 	$(BIN)/python -m rehearsal rehearse

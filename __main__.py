@@ -46,3 +46,6 @@ pulumi.export("round", settings.round)
 pulumi.export("authority", authority(settings))
 pulumi.export("plan", plan(settings))
 pulumi.export("finished", fleet.finished)
+# What is told in prepare stands in every later preview: what a way back after cutover would not bring along.
+told = fleet.after_cutover if settings.phase is Phase.PREPARE else itself.get_output("afterCutover")
+pulumi.export("afterCutover", told)

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any, Callable, List, Mapping
 
-from agent import detached
+from agent import copies, detached
 from agent.install import INSTALLED
 from agent.report import Facts, Refusal
 from agent.server import Server
@@ -33,8 +33,11 @@ def act(verb: Verb, desired: Mapping[str, Any], server: Server) -> Facts:
     """Do what is asked, alone on this server, and tell how long it took. Raises Refusal."""
     began = server.monotonic()
     if verb in LONG:
-        alone = importlib.import_module("agent.upgrade_target").goes_on_alone(desired, server)
-        facts = detached.ask(verb.value, desired, server, INSTALLED, alone)
+        long = importlib.import_module("agent.upgrade_target")
+        if long.is_short(desired, server):
+            facts = verb_function(verb)(desired, server)
+        else:
+            facts = detached.ask(verb.value, desired, server, INSTALLED, long.goes_on_alone(desired, server))
     elif verb in READING:
         facts = verb_function(verb)(desired, server)
     else:
@@ -52,6 +55,9 @@ def main(argv: List[str]) -> int:
         if argv[:1] == ["run"]:
             verb = Verb(argv[1])
             return detached.run_request(verb.value, verb_function(verb), server)
+        if argv == ["copies"]:
+            copies.copies(server)
+            return 0
         facts = act(Verb(argv[0]), json.load(sys.stdin), server)
     except Refusal as refused:
         print(f"pgleap: {refused}", file=sys.stderr)

@@ -6,11 +6,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Mapping, Optional
 
-from agent import authority, journal
+from agent import authority, journal, loss
+from agent.cluster import from_desired
 from agent.journal import Authority, Journal
+from agent.other_side import OtherSide
+from agent.postgres import Postgres
 from agent.report import Facts, Refusal
 from agent.server import Server
 from agent.states import MOVES, Phase, goes_back
+from agent.subscriber import Subscriber
 
 
 def announce(desired: Mapping[str, Any], server: Server) -> Facts:
@@ -20,9 +24,12 @@ def announce(desired: Mapping[str, Any], server: Server) -> Facts:
     """
     own = journal.read(server)
     phase, round_, is_target = Phase(desired["phase"]), int(desired["round"]), desired["side"] == "DB_A"
-    if is_target and phase is not Phase.CUTOVER:
+    if is_target and phase not in (Phase.UPGRADE, Phase.CUTOVER):
         authority.refuse_to_seal_open_target(own)
-    wanted = decide(own, phase, round_, is_target, desired.get("acceptDataLoss"))
+    accepted = desired.get("acceptDataLoss")
+    told_from = desired.get("lossToldFrom") if accepted is False else None
+    would_be_lost = _would_be_lost(told_from, desired["address"], server) if told_from else ""
+    wanted = decide(own, phase, round_, is_target, accepted, would_be_lost)
     if wanted == own:
         return {"changed": [], "because": f"{phase} in round {round_} was announced already"}
     journal.write(server, wanted)
@@ -30,9 +37,14 @@ def announce(desired: Mapping[str, Any], server: Server) -> Facts:
 
 
 def decide(
-    own: Optional[Journal], phase: Phase, round_: int, is_target: bool, accept_data_loss: Optional[bool] = None
+    own: Optional[Journal],
+    phase: Phase,
+    round_: int,
+    is_target: bool,
+    accept_data_loss: Optional[bool] = None,
+    would_be_lost: str = "",
 ) -> Journal:
-    """The journal as it is to be; `accept_data_loss` is None unless DB_A is lost. Pure. Raises Refusal."""
+    """The journal as it is to be; `accept_data_loss` is None unless DB_A is lost, `would_be_lost` says what. Pure. Raises Refusal."""
     if own is None:
         if phase is not Phase.PREPARE and not is_target:
             raise Refusal(
@@ -57,10 +69,10 @@ def decide(
     to_prepare_target = is_target and phase is Phase.PREPARE
     released = phase is Phase.PREPARE and own.authority is Authority.RELEASED
     if released and accept_data_loss is not None:
-        _refuse_unless_accepted(own, round_, accept_data_loss)
+        _refuse_unless_accepted(own, round_, accept_data_loss, would_be_lost)
         return replace(own, phase=phase, round=round_, finished=False)
     if phase is not own.phase and not to_prepare_target:
-        _refuse_no_move(own, phase, round_)
+        _refuse_no_move(own, phase, round_, is_target)
     if released:
         raise Refusal(
             "an old primary that has not released its authority",
@@ -74,12 +86,18 @@ def decide(
     return replace(own, phase=phase, round=round_, finished=False, fence=fence)
 
 
-def _refuse_unless_accepted(own: Journal, round_: int, accepted: bool) -> None:
+def _would_be_lost(told_from: Mapping[str, Any], address: str, server: Server) -> str:
+    postgres = Postgres(server, from_desired(told_from["postgres"]), address)
+    target = OtherSide.from_desired(told_from["otherSide"], server, postgres.cluster.program("psql"))
+    return loss.told(Subscriber(postgres, target, 1))
+
+
+def _refuse_unless_accepted(own: Journal, round_: int, accepted: bool, would_be_lost: str) -> None:
     """DB_A is lost after the release: it may have opened, and only a person can say that what it took is given up."""
     if not accepted:
         raise Refusal(
             "acceptDataLoss: true, for the authority was released to DB_A, which may have taken writes before it was lost",
-            "it is not set",
+            f"it is not set; what would be lost: {would_be_lost}",
             "if DB_A can come back, bring it back; else power it off for good, then: pulumi config set acceptDataLoss true"
             f" && pulumi config set round {own.round + 1} && pulumi up",
         )
@@ -91,12 +109,17 @@ def _refuse_unless_accepted(own: Journal, round_: int, accepted: bool) -> None:
         )
 
 
-def _refuse_no_move(own: Journal, phase: Phase, round_: int) -> None:
+def _refuse_no_move(own: Journal, phase: Phase, round_: int, is_target: bool) -> None:
     back = goes_back(own.phase, phase)
     if own.finished and phase in MOVES[own.phase] and (not back or round_ > own.round):
         return
     # Before the release the way back from a cutover needs nothing of DB_A, so it need not go by way of upgrade.
     unreleased = own.phase is Phase.CUTOVER and phase is Phase.PREPARE and own.authority is Authority.SEALED
+    # DB_A was not sealed yet: cutover, from which this way back began, still stands.
+    open_target = Authority.HOLDS if is_target else Authority.RELEASED
+    still_open = (own.phase, phase) == (Phase.UPGRADE, Phase.CUTOVER) and own.authority is open_target
+    if not own.finished and still_open and round_ > own.round:
+        return
     if not own.finished and back and (phase in MOVES[own.phase] or unreleased) and round_ > own.round:
         return
     ways = [

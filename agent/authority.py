@@ -1,7 +1,8 @@
 """Who may write: the decisions, pure. Each takes journals as they are read right before the act, and refuses in a sentence.
 
 One database holds the authority. Old primary: holds -> sealed at fence F -> released to DB_A with the next epoch. DB_A: holds
-that epoch. A release that was not taken up can be taken back once DB_A has renounced its epoch, and never otherwise.
+that epoch. The authority is taken back once DB_A has renounced its epoch, and never otherwise: without having opened, or sealed
+at a fence of its own, up to which the old primary must have followed before it opens.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from agent.report import Refusal
 
 def may_release(own: Journal, next_xid: int, other: Journal) -> Fence:
     """The fence at which the old primary may hand its authority to DB_A. Raises Refusal."""
+    if own.must_apply is not None:
+        return refuse_unless_sealed_at(own.must_apply, other)
     fence = proven(own, next_xid)
     if other.upgraded_at != fence:
         raise Refusal(
@@ -65,6 +68,37 @@ def may_open_upgrade_target(own: Journal, other: Journal, next_xid: int) -> int:
     return other.epoch
 
 
+def refuse_unless_sealed_at(fence: Fence, other: Journal) -> Fence:
+    """The fence, if DB_A, which had opened, is sealed at it and nothing else. Raises Refusal."""
+    if other.authority is not Authority.SEALED or other.fence != fence:
+        raise Refusal(
+            f"DB_A sealed at its fence {fence}",
+            f"its journal says: {other.authority.value}, fence {other.fence}",
+            "raise the round and run phase upgrade: pulumi up",
+        )
+    return fence
+
+
+def may_open_again(own: Journal, other: Journal, own_next_xid: int) -> int:
+    """The epoch with which a DB_A that was sealed for the way back may open again: newly released, nothing written since its fence.
+
+    Raises Refusal.
+    """
+    if other.authority is not Authority.RELEASED or other.epoch <= own.renounced:
+        raise Refusal(
+            f"the old primary to have released its authority anew, with an epoch above {own.renounced}",
+            f"its journal says: {other.authority.value}, epoch {other.epoch}",
+            "run `pulumi up` in phase cutover: the step client-gate on the old primary releases",
+        )
+    if own.fence is None or own_next_xid != own.fence.xid:
+        raise Refusal(
+            f"nothing written on DB_A since its own fence {own.fence}",
+            f"the next transaction id is {own_next_xid}",
+            "raise the round and run phase upgrade again (a new fence is taken), then cutover",
+        )
+    return other.epoch
+
+
 def may_open_without_old_primary(own: Journal) -> int:
     """The epoch with which DB_A may open though the old primary is lost: the one that its release would have had.
 
@@ -92,7 +126,7 @@ def may_open_old_primary(own: Journal, target_given_up: bool = False) -> int:
 
 
 def may_take_back(own: Journal, other: Journal) -> int:
-    """The epoch with which the old primary is merely sealed again, after a release that DB_A never took up. Raises Refusal."""
+    """The epoch with which the old primary is sealed again, with the authority, after a release. Raises Refusal."""
     if other.authority is Authority.HOLDS or other.renounced < own.epoch:
         raise Refusal(
             f"DB_A to have renounced epoch {own.epoch}",
@@ -102,12 +136,22 @@ def may_take_back(own: Journal, other: Journal) -> int:
     return own.epoch + 1
 
 
+def refuse_unless_it_holds(theirs: Journal) -> None:
+    """A DB_A that had opened is built anew only once the old primary takes writes again. Raises Refusal."""
+    if theirs.authority is not Authority.HOLDS:
+        raise Refusal(
+            "the old primary to hold the authority again, before a DB_A that had opened is built anew",
+            f"its journal says: {theirs.authority.value}",
+            "run phase prepare from its beginning: raise the round, pulumi up",
+        )
+
+
 def refuse_to_seal_open_target(own: Optional[Journal]) -> None:
-    """DB_A, once open, holds writes that no other database has: it is not sealed for the way back."""
+    """DB_A, once open, holds writes: it is sealed on the way from cutover to upgrade, and built anew by nothing else."""
     if own is not None and own.authority is Authority.HOLDS:
         raise Refusal(
-            "DB_A not yet open, for a way back that loses nothing",
-            f"DB_A holds the authority (epoch {own.epoch}) and has taken writes that no other database has",
-            "stay in cutover: pulumi config set phase cutover, raise the round if it was raised, pulumi up (if DB_A was given up as"
+            "a DB_A that is not open",
+            f"DB_A holds the authority (epoch {own.epoch}) and takes writes",
+            "go back by way of upgrade: pulumi config set phase upgrade, raise the round, pulumi up (if DB_A was given up as"
             " lost and has come back: save from it what is needed, and give pgleap an empty server instead)",
         )

@@ -42,7 +42,8 @@ def with_rules(text: str, readers: Sequence[str], sealed: bool, upgrader: Option
     for reader in readers:
         network = f"{reader}/{ip_address(reader).max_prefixlen}"
         lines.append(f"host replication {READER} {network} scram-sha-256\n")
-        lines.append(f"host postgres {READER} {network} scram-sha-256\n")
+        # Every database: the reverse stream comes to each as this role, which owns nothing and may call pgleap's functions.
+        lines.append(f"host all {READER} {network} scram-sha-256\n")
     # Nobody else may be one of these roles, whatever the fleet's own rules trust.
     lines.append(f"host all {READER},{LOCAL_ROLE} all reject\nlocal all {READER} reject\n")
     if sealed:

@@ -115,6 +115,12 @@ def render(heading: str, settings: Mapping[str, str]) -> str:
     return "".join(lines)
 
 
+def parsed(text: str) -> Dict[str, str]:
+    """The settings in a file that `render` made; of two the last one counts. Pure."""
+    pairs = (line.partition(" = ") for line in text.splitlines() if not line.startswith("#") and " = " in line)
+    return {name: value[1:-1].replace("''", "'").replace("\\\\", "\\") for name, _, value in pairs}
+
+
 def write(
     server: Server, cluster: Cluster, carried: Carried, own: Mapping[str, str], auto: Mapping[str, str]
 ) -> List[str]:

@@ -12,28 +12,13 @@ import hmac
 import os
 from typing import Any, List, Mapping
 
-from agent import client_rules
+from agent import client_rules, functions
 from agent.client_rules import READER
 from agent.cluster import OS_USER, from_desired
-from agent.journal import JOURNAL_FILE
 from agent.postgres import PASSWORD_FILE, Postgres
 from agent.report import Facts, Refusal
 from agent.server import Server
 
-FUNCTIONS = f"""
-CREATE SCHEMA IF NOT EXISTS pgleap;
-CREATE OR REPLACE FUNCTION pgleap.journal() RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
-  AS $$ SELECT pg_read_file('{JOURNAL_FILE}') $$;
-CREATE OR REPLACE FUNCTION pgleap.settings(OUT name text, OUT setting text, OUT by_alter_system boolean) RETURNS SETOF record
-  LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
-  AS $$ SELECT name, setting, sourcefile LIKE '%/postgresql.auto.conf' FROM pg_file_settings WHERE applied $$;
-CREATE OR REPLACE FUNCTION pgleap.rules(OUT hba text, OUT ident text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog
-  AS $$ SELECT pg_read_file(current_setting('hba_file')), pg_read_file(current_setting('ident_file')) $$;
-REVOKE ALL ON FUNCTION pgleap.journal(), pgleap.settings(), pgleap.rules() FROM PUBLIC;
-GRANT USAGE ON SCHEMA pgleap TO {READER};
-GRANT EXECUTE ON FUNCTION pgleap.journal(), pgleap.settings(), pgleap.rules() TO {READER};
-"""
-FUNCTIONS_MARK = f"pgleap {hashlib.sha256(FUNCTIONS.encode()).hexdigest()[:12]}"
 SCRAM_ITERATIONS = 4096
 
 
@@ -60,9 +45,7 @@ def have_role(postgres: Postgres, password: str) -> List[str]:
     found = postgres.rows(
         f"SELECT rolpassword, rolreplication AND rolcanlogin AND NOT rolsuper AS fits FROM pg_authid WHERE rolname = '{READER}'"
     )
-    mark = postgres.rows(
-        "SELECT obj_description(oid, 'pg_namespace') AS mark FROM pg_namespace WHERE nspname = 'pgleap'"
-    )
+    without = functions.missing(postgres)
     statements = {}
     if not found or not found[0]["fits"] or not verifies(found[0]["rolpassword"] or "", password):
         statements[f"{'altered' if found else 'created'} the role {READER}"] = (
@@ -71,11 +54,8 @@ def have_role(postgres: Postgres, password: str) -> List[str]:
             f"{'ALTER' if found else 'CREATE'} ROLE {READER} LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE "
             f"PASSWORD '{scram_verifier(password)}';"
         )
-    if not mark or mark[0]["mark"] != FUNCTIONS_MARK:
-        statements["created the functions of the schema pgleap"] = (
-            f"BEGIN; {FUNCTIONS} COMMENT ON SCHEMA pgleap IS '{FUNCTIONS_MARK}'; COMMIT;"
-        )
-    if statements and client_rules.is_sealed(postgres.server.path(postgres.cluster.hba_file).read_text()):
+    sealed = client_rules.is_sealed(postgres.server.path(postgres.cluster.hba_file).read_text())
+    if statements and sealed:
         raise Refusal(
             f"the role {READER} as it was before the database was sealed",
             "a difference (was the password changed?), and writing now would move the fence",
@@ -83,7 +63,11 @@ def have_role(postgres: Postgres, password: str) -> List[str]:
         )
     for sql in statements.values():
         postgres.execute(sql)
-    return list(statements)
+    if sealed:  # a database made right before the seal: no way back after cutover covers it, and status says so
+        return list(statements)
+    for database in without:
+        functions.make(postgres, database)
+    return list(statements) + [f"made the functions of the schema pgleap in {database}" for database in without]
 
 
 def scram_verifier(password: str, salt: bytes = b"", iterations: int = SCRAM_ITERATIONS) -> str:

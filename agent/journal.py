@@ -33,7 +33,8 @@ class Fence:
 @dataclass(frozen=True)
 class Journal:
     """What a database server remembers. `epoch` rises with every change of authority; `renounced` is the highest epoch whose
-    authority DB_A has given up for good; `upgraded_at` the fence at which DB_A was promoted."""
+    authority DB_A has given up for good; `upgraded_at` the fence at which DB_A was promoted; `must_apply` DB_A's own fence, up to
+    which an old primary that took the authority back has to follow before it opens."""
 
     phase: Phase
     round: int
@@ -43,6 +44,7 @@ class Journal:
     fence: Optional[Fence] = None
     upgraded_at: Optional[Fence] = None
     renounced: int = 0
+    must_apply: Optional[Fence] = None
 
     def to_json(self) -> Dict[str, Any]:
         return {
@@ -54,6 +56,7 @@ class Journal:
             "fence": vars(self.fence) if self.fence else None,
             "upgraded_at": vars(self.upgraded_at) if self.upgraded_at else None,
             "renounced": self.renounced,
+            "must_apply": vars(self.must_apply) if self.must_apply else None,
         }
 
 
@@ -69,6 +72,8 @@ def from_json(found: Mapping[str, Any]) -> Journal:
             fence=Fence(**found["fence"]) if found["fence"] else None,
             upgraded_at=Fence(**found["upgraded_at"]) if found["upgraded_at"] else None,
             renounced=found["renounced"],
+            # Not there in a journal of before the way back from cutover.
+            must_apply=Fence(**found["must_apply"]) if found.get("must_apply") else None,
         )
     except (KeyError, TypeError, ValueError) as wrong:
         raise Refusal(

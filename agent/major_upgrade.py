@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Optional
 
-from agent import authority, configuration, journal, new_cluster, old_replicas, pg_upgrade, seal
-from agent.client_rules import LOCAL_ROLE
-from agent.cluster import OS_USER, SOCKET_FOLDER
-from agent.journal import Fence
+from agent import authority, configuration, journal, new_cluster, old_replicas, pg_upgrade, publisher, seal, statistics
+from agent.cluster import OS_USER
+from agent.journal import Authority, Fence
 from agent.postgres import wait_until
 from agent.report import Facts, Refusal, progress
 from agent.seal import SEAL_FILE
 from agent.states import Phase
 from agent.target import SLOT, UpgradeTarget
 
-STATISTICS_UNIT = "pgleap-statistics"
 TO_PREPARE = (
     "writes come back with: pulumi config set phase prepare && pulumi config set round <one higher> && pulumi up"
 )
@@ -24,10 +22,16 @@ def major_upgrade(target: UpgradeTarget) -> Facts:
     """Bring DB_A to the new version, from exactly the old primary's fence. Raises Refusal; DB_A then serves nobody."""
     server = target.server
     began = server.monotonic()
-    fence = _live_fence(target)
+    own = journal.must_read(server)
     came = target.progress().get("newCluster")
+    if (
+        own.authority is not Authority.NONE
+    ):  # the old primary follows it, so the fence that it was upgraded at is history
+        changed = [] if target.new.is_running() else ["started PostgreSQL"]
+        target.new.start()
+        return {"changed": changed, "because": f"DB_A has opened before (authority: {own.authority.value})"}
+    fence = _live_fence(target)
     if came == "upgraded":
-        own = journal.must_read(server)
         if own.upgraded_at != fence:
             raise Refusal(f"DB_A upgraded at the fence {fence}", f"it was upgraded at {own.upgraded_at}", TO_PREPARE)
         changed = [] if target.new.is_running() else ["started PostgreSQL"]
@@ -123,6 +127,7 @@ def _promote(target: UpgradeTarget, fence: Fence) -> None:
     if target.primary.lost:
         old_replicas.refuse_ahead(target.old_replicas, old, fence)
     journal.update(server, upgraded_at=fence)
+    target.note(databases=str(len(old.databases())))
     progress("promoting DB_A")
     old.execute("SELECT pg_promote(true, 60);")
     wait_until(
@@ -176,6 +181,7 @@ def _start_sealed(target: UpgradeTarget) -> None:
     """The new version's first start for service: sealed, read-only by default, on the old port; it starts with the machine."""
     server, old, new = target.server, target.old.cluster, target.new.cluster
     _archive_to_its_own_place(target)
+    _lead_a_stream(target)
     auto = server.path(new.auto_config_file)
     text = auto.read_text()
     setting = configuration.render("sealed by pgleap until it opens", {"default_transaction_read_only": "on"})
@@ -195,8 +201,25 @@ def _start_sealed(target: UpgradeTarget) -> None:
     if updates.exists():
         progress("updating extensions")
         target.new.execute(updates.read_text(), writing=True)
+    if target.reverse is not None:
+        publisher.make_ready(target.new, target.reverse.left_out, target.jobs)
     target.note(newCluster="upgraded")
-    _begin_statistics(target)
+    # Last: a slot waits for every transaction under way.
+    statistics.begin(target.new, target.jobs)
+
+
+def _lead_a_stream(target: UpgradeTarget) -> None:
+    """The settings with which DB_A leads the reverse stream; they count from a start on."""
+    if target.reverse is None:
+        return
+    server, new = target.server, target.new.cluster
+    text = server.path(new.own_config_file).read_text()
+    databases = int(target.progress().get("databases", "0"))
+    setting = configuration.render(
+        "the stream back to the old primary", target.reverse.settings(configuration.parsed(text), databases)
+    )
+    if setting not in text:
+        server.write_durably(new.own_config_file, (text + setting).encode())
 
 
 def _archive_to_its_own_place(target: UpgradeTarget) -> None:
@@ -215,19 +238,5 @@ def _archive_to_its_own_place(target: UpgradeTarget) -> None:
 
 def _verify_sealed(target: UpgradeTarget) -> None:
     refused = seal.refused_from_here(target.new)
-    own = journal.must_read(target.server)
-    if refused is not None and own.authority is not journal.Authority.HOLDS:
+    if refused is not None:
         raise Refusal("DB_A to refuse clients until it opens", refused, f"see {target.new.cluster.hba_file} on DB_A")
-
-
-def _begin_statistics(target: UpgradeTarget) -> None:
-    """pg_upgrade carries no statistics over: gather them at once, beside everything else, and hold nothing up for them."""
-    new = target.new.cluster
-    only_missing = ["--missing-stats-only"] if new.version >= 18 else []
-    target.server.run("systemctl", "stop", STATISTICS_UNIT, check=False)
-    target.server.run(
-        "systemd-run", f"--unit={STATISTICS_UNIT}", "--collect", "--quiet",
-        "-E", "PGOPTIONS=-c default_transaction_read_only=off",
-        new.program("vacuumdb"), "--all", "--analyze-in-stages", *only_missing, f"--jobs={target.jobs}",
-        f"--host={SOCKET_FOLDER}", f"--port={new.port}", f"--username={LOCAL_ROLE}",
-    )  # fmt: skip

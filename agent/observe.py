@@ -8,15 +8,17 @@ from __future__ import annotations
 import shutil
 from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional
 
-from agent import client_rules, journal, seal
+from agent import client_rules, journal, seal, way_back
 from agent.cluster import Cluster, from_desired
 from agent.detached import Run
 from agent.hosts_file import RECORD
 from agent.offline_tasks import RECORD as TASKS_RECORD
+from agent.other_side import OtherSide
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal
 from agent.server import Completed, Server
 from agent.states import Verb
+from agent.subscriber import Subscriber
 from agent.target import TARGET_FILE
 
 # No program that is only asked takes longer on a server that is well; whoever started this waits ten seconds in all.
@@ -93,6 +95,7 @@ def observe(desired: Mapping[str, Any], server: Server) -> Facts:
             str(cluster.version): _cluster(Postgres(onlooker, cluster, desired["address"])) for cluster in clusters
         }
         facts["target"] = _seen(_target, onlooker)
+        facts["stream"] = _seen(_stream, desired, clusters[-1], onlooker)
     return facts
 
 
@@ -156,6 +159,18 @@ def _target(server: Server) -> Optional[Dict[str, Any]]:
         if refusal
         else None,
     }
+
+
+def _stream(desired: Mapping[str, Any], cluster: Cluster, server: Server) -> Facts:
+    """The reverse stream as this side sees it; empty where there is none."""
+    asked, postgres = desired.get("stream"), Postgres(server, cluster, desired["address"])
+    if asked is None or not postgres.is_running() or postgres.in_recovery():
+        return {}
+    if asked["side"] == "DB_A":
+        return way_back.seen_on_target(postgres, asked["leaveOut"], asked["jobs"])
+    target = OtherSide.from_desired(asked["otherSide"], server, cluster.program("psql"))
+    seen = way_back.seen_on_old_primary(Subscriber(postgres, target, asked["jobs"]))
+    return seen or {"ahead": way_back.ahead(postgres, asked["leaveOut"])}
 
 
 def _cluster(postgres: Postgres) -> Dict[str, Any]:

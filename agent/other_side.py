@@ -10,6 +10,9 @@ from agent.postgres import HOLDING_AN_ID, PASSWORD_FILE
 from agent.report import Refusal
 from agent.server import Completed, Server
 
+# What it is asked is read from catalogs and small files; a server that is mute must not hold a move up for longer.
+ANSWER_SECONDS = 30.0
+
 
 class OtherSide:
     """Another database server, as pgleap's own role sees it: its journal and positions, live. A `lost` one is not asked."""
@@ -27,9 +30,11 @@ class OtherSide:
         """As a desired state names it: server, address, port, and `lost` if it is."""
         return cls(server, peer["server"], peer["address"], int(peer["port"]), psql, peer.get("lost", False))
 
-    def _ask(self, sql: str, user: str) -> Completed:
+    def _ask(
+        self, sql: str, user: str, database: str = "postgres", seconds: Optional[float] = ANSWER_SECONDS
+    ) -> Completed:
         return self.server.run(
-            self.psql, "-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", "postgres", stdin=sql, check=False, timeout=30,
+            self.psql, "-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", database, stdin=sql, check=False, timeout=seconds,
             environment={
                 "PGHOST": self.address,
                 "PGPORT": str(self.port),
@@ -40,9 +45,9 @@ class OtherSide:
             },
         )  # fmt: skip
 
-    def ask(self, sql: str) -> str:
-        """What it answers. Raises Refusal if it cannot be reached."""
-        code, text, error = self._ask(sql, READER)
+    def ask(self, sql: str, database: str = "postgres", seconds: Optional[float] = ANSWER_SECONDS) -> str:
+        """What it answers, within `seconds` (None: however long it takes). Raises Refusal if it cannot be reached."""
+        code, text, error = self._ask(sql, READER, database, seconds)
         if code != 0:
             raise Refusal(
                 f"{self.name} ({self.address}:{self.port}) to answer the role {READER}",
@@ -60,8 +65,12 @@ class OtherSide:
                 f"if {self.name} lives, take `lost` out of pgleap:servers.{self.name}; if it is to be given up, power it off for good",
             )
 
+    def read_json(self, sql: str, database: str = "postgres", seconds: Optional[float] = ANSWER_SECONDS) -> Any:
+        """What it answers, a JSON text, read. Raises Refusal."""
+        return json.loads(self.ask(sql, database, seconds))
+
     def journal(self) -> Dict[str, Any]:
-        found: Dict[str, Any] = json.loads(self.ask("SELECT pgleap.journal();"))
+        found: Dict[str, Any] = self.read_json("SELECT pgleap.journal();")
         return found
 
     def next_xid(self) -> int:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence
 
-from agent import pg_upgrade, seal
+from agent import journal, loss, pg_upgrade, publisher, seal, way_back
 from agent.client_rules import is_sealed
 from agent.cluster import from_desired
+from agent.journal import Authority
+from agent.other_side import OtherSide
 from agent.postgres import Postgres, wait_until
-from agent.report import Facts
+from agent.report import Facts, Refusal
 from agent.server import Server
 from agent.states import Phase
+from agent.subscriber import Subscriber
 
 
 def ready(desired: Mapping[str, Any], server: Server) -> Facts:
-    """Refuse to go on to `phase` over what would hurt. Only the way to readonly has something to check: the other moves start
-    with writes refused, or give them back, and must not wait."""
+    """Refuse to go on to `phase` over what would hurt: on the way to readonly, and from cutover back to upgrade. The other moves
+    start with writes refused, or give them back, and must not wait."""
+    if Phase(desired["phase"]) is Phase.UPGRADE:
+        return _ready_to_come_back(desired, server)
+    if Phase(desired["phase"]) is Phase.PREPARE and "leaveOut" in desired:
+        postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
+        ahead = way_back.ahead(postgres, desired["leaveOut"])
+        return {"changed": [], "because": "the way to prepare has nothing to wait for", "afterCutover": ahead}
     if Phase(desired["phase"]) is not Phase.READONLY:
         return {"changed": [], "because": f"the way to {desired['phase']} has nothing to wait for"}
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
@@ -29,6 +38,70 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
     seal.refuse_other_writers(postgres)
     lag = _standbys_stream(postgres, desired["standbys"], int(desired["lagBytes"]), float(desired["lagSeconds"]))
     return {"changed": [], "because": "the standbys stream, and nothing but clients writes", "lag": lag}
+
+
+def _ready_to_come_back(desired: Mapping[str, Any], server: Server) -> Facts:
+    """While DB_A takes writes, the way back begins only if it will lose nothing, or if a person said that it may."""
+    own, on_target = journal.must_read(server), desired["side"] == "DB_A"
+    if own.authority is not (Authority.HOLDS if on_target else Authority.RELEASED):
+        return {"changed": [], "because": "writes are refused already, or nothing was written on DB_A"}
+    postgres = Postgres(server, from_desired(desired["newPostgres" if on_target else "postgres"]), desired["address"])
+    if on_target:
+        wrong = publisher.changes(postgres, int(desired["jobs"]))
+    else:
+        target = OtherSide.from_desired(desired["otherSide"], server, postgres.cluster.program("psql"))
+        theirs = journal.from_json(target.journal())
+        if theirs.authority is not Authority.HOLDS:
+            return {"changed": [], "because": "DB_A has not opened: nothing was written there"}
+        subscriber = Subscriber(postgres, target, int(desired["jobs"]))
+        wrong = _stream_behind(subscriber, desired)
+        if wrong:
+            wrong.append(f"what would be lost now: {loss.told(subscriber)}")
+    if wrong and desired.get("acceptDataLoss") is not True:
+        refuse_loss(wrong, on_target)
+    return {
+        "changed": [],
+        "because": "the way back loses nothing" if not wrong else "a person accepted the loss",
+        "lost": wrong,
+    }
+
+
+def refuse_loss(wrong: Sequence[str], on_target: bool) -> NoReturn:
+    """Raises Refusal over what a way back would lose."""
+    found = "; ".join(wrong[:20]) + (f"; and {len(wrong) - 20} more" if len(wrong) > 20 else "")
+    do = (
+        "stay in cutover (pulumi config set phase cutover, raise the round, pulumi up) and mend it; or, to lose it on the way"
+        " back: pulumi config set acceptDataLoss true, raise the round, pulumi up"
+    )
+    if on_target:
+        raise Refusal("nothing made, changed or dropped on DB_A that the stream back does not carry", found, do)
+    raise Refusal("the old primary to follow DB_A closely, in every database", found, do)
+
+
+def _stream_behind(subscriber: Subscriber, desired: Mapping[str, Any]) -> List[str]:
+    """What stands against a way back without loss. Waits `lagSeconds` for what is not applied yet."""
+    if not subscriber.found():
+        return []  # cutover did not come so far. The slots hold it all, and the old primary follows before it opens.
+    wrong = way_back.against(subscriber)
+    if wrong:
+        return wrong
+    most = int(desired["lagBytes"])
+
+    def look() -> Optional[str]:
+        behind = way_back.lag_bytes(subscriber)
+        return None if behind <= most else f"it is {behind} bytes behind"
+
+    try:
+        wait_until(
+            subscriber.postgres.server,
+            float(desired["lagSeconds"]),
+            f"the old primary to be at most {most} bytes behind DB_A",
+            look,
+            "wait until it is",
+        )
+    except Refusal as refused:
+        return [refused.found]
+    return []
 
 
 def _standbys_stream(postgres: Postgres, standbys: Mapping[str, str], most: int, seconds: float) -> Dict[str, int]:

@@ -84,8 +84,7 @@ def unseal(postgres: Postgres, readers: Sequence[str]) -> List[str]:
     changed: List[str] = []
     before: Dict[str, Optional[str]] = server.read_json(SEAL_FILE)
     for name, value in before.items():
-        quoted = value.replace("'", "''") if value is not None else ""
-        postgres.execute(f"ALTER SYSTEM RESET {name};" if value is None else f"ALTER SYSTEM SET {name} = '{quoted}';")
+        _set_back(postgres, name, value)
         changed.append(f"{name} is as it was")
     changed += write_rules(server, postgres.cluster, readers, sealed=False)
     postgres.reload()
@@ -103,14 +102,30 @@ def unseal(postgres: Postgres, readers: Sequence[str]) -> List[str]:
     return changed
 
 
-def is_whole(postgres: Postgres) -> Optional[str]:
-    """None if the seal holds, else what is missing of it."""
+def autovacuum_again(postgres: Postgres) -> List[str]:
+    """Autovacuum as it was before the seal: where a stream writes, nothing is proved by transaction ids. What was changed."""
+    before: Dict[str, Optional[str]] = postgres.server.read_json(SEAL_FILE)
+    if "autovacuum" not in before:
+        return []
+    _set_back(postgres, "autovacuum", before["autovacuum"])
+    postgres.reload()
+    postgres.server.write_json(SEAL_FILE, {name: value for name, value in before.items() if name != "autovacuum"})
+    return ["autovacuum is as it was"]
+
+
+def _set_back(postgres: Postgres, name: str, value: Optional[str]) -> None:
+    quoted = value.replace("'", "''") if value is not None else ""
+    postgres.execute(f"ALTER SYSTEM RESET {name};" if value is None else f"ALTER SYSTEM SET {name} = '{quoted}';")
+
+
+def is_whole(postgres: Postgres, quiet: bool = True) -> Optional[str]:
+    """None if the seal holds, else what is missing of it. `quiet`: nothing may take transaction ids; not so where a stream writes."""
     if not is_sealed(postgres.server, postgres.cluster):
         return f"{postgres.cluster.hba_file} lets clients in"
     refused = refused_from_here(postgres)
     if refused is not None:
         return f"from outside: {refused}"
-    if postgres.value("current_setting('autovacuum')") != "off":
+    if quiet and postgres.value("current_setting('autovacuum')") != "off":
         return "autovacuum is on, which takes transaction ids"
     inside = int(postgres.value(f"(SELECT count(*) FROM pg_stat_activity WHERE {CLIENTS})"))
     return f"{inside} client sessions are inside" if inside else None

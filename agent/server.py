@@ -13,12 +13,15 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
 from agent.report import Refusal
 
 STATE_FOLDER = "/var/lib/pgleap"
+T = TypeVar("T")
+U = TypeVar("U")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -148,6 +151,11 @@ class Server:
                     os.killpg(process.pid, signal.SIGKILL)
                     process.wait()
                 return None
+
+    def side_by_side(self, act: Callable[[T], U], each: Sequence[T], at_once: int) -> List[U]:
+        """What `act` makes of each, in their order, so many at once. The first error is raised."""
+        with ThreadPoolExecutor(max_workers=at_once) as pool:
+            return list(pool.map(act, each))
 
     def connects(self, address: str, port: int, seconds: float = 2) -> bool:
         """Whether something accepts a TCP connection there."""

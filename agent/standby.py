@@ -9,12 +9,14 @@ import shutil
 from pathlib import Path
 from typing import List, Optional
 
-from agent import configuration, journal, new_cluster, pg_upgrade
+from agent import authority, configuration, journal, new_cluster, pg_upgrade
 from agent.client_rules import READER
 from agent.cluster import OS_USER
 from agent.configuration import Carried
+from agent.journal import Authority
 from agent.postgres import PASSWORD_FILE, wait_until
 from agent.report import Facts, Refusal, progress
+from agent.subscriber import SUBSCRIPTION
 from agent.target import SLOT, UpgradeTarget
 
 
@@ -63,6 +65,15 @@ def _must_rebuild(target: UpgradeTarget) -> bool:
 def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
     """Take away what DB_A was, and copy the old primary anew."""
     server, old = target.server, target.old.cluster
+    if journal.must_read(server).authority is Authority.SEALED:
+        # It had opened. What it took is here alone until the old primary says that it has it all, or that it was given up.
+        authority.refuse_unless_it_holds(journal.from_json(target.primary.journal()))
+    if target.primary.ask(f"SELECT count(*) FROM pg_subscription WHERE subname = '{SUBSCRIPTION}';") != "0":
+        raise Refusal(
+            "the stream back to have ended, before DB_A is copied from the old primary",
+            "the old primary still has its subscriptions, and the copy would have them too",
+            "run phase prepare from its beginning: raise the round, pulumi up",
+        )
     new_cluster.remove(target)
     target.note(baseBackup="under way", newCluster=None)
     if target.old.is_running() or server.path(old.data).exists():
@@ -77,7 +88,7 @@ def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
     ):
         _empty_tablespace(target, location)
     # From here on DB_A is no longer what it was upgraded to.
-    journal.update(server, upgraded_at=None)
+    journal.update(server, upgraded_at=None, authority=Authority.NONE, fence=None)
     _base_backup(target)
     _configure(target, carried)
     target.note(baseBackup="complete")

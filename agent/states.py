@@ -48,6 +48,15 @@ class Target(str, Enum):
     PRIMARY = "new-version primary"
 
 
+class Stream(str, Enum):
+    """The reverse stream's half on the old primary."""
+
+    NONE = "none"
+    # Made ready on DB_A. Once DB_A has opened, the old primary follows, also in `upgrade`.
+    READY = "ready"
+    APPLYING = "applying"
+
+
 class Hosts(str, Enum):
     """Who says where the database names in a hosts file lead."""
 
@@ -75,6 +84,7 @@ class Verb(str, Enum):
     SESSIONS = "sessions"
     CLIENT_GATE = "client-gate"
     UPGRADE_TARGET = "upgrade-target"
+    REVERSE_REPLICATION = "reverse-replication"
     FINISH = "finish"
     OBSERVE = "observe"
     UNINSTALL = "uninstall"

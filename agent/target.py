@@ -17,6 +17,8 @@ from agent.server import STATE_FOLDER, Server
 
 TARGET_FILE = f"{STATE_FOLDER}/target.json"
 SLOT = "pgleap_db_a"
+# Slots and senders beside those for databases and replicas: a base backup takes two, and somebody may look.
+SPARE_SLOTS = 4
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,31 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Reverse:
+    """The stream back: tables that the stack leaves out (`database.schema.table`), what DB_A keeps of WAL for it ("" for all), and
+    how many replicas of its own DB_A is to have room for."""
+
+    left_out: Sequence[str]
+    keep: str
+    replicas: int
+
+    @classmethod
+    def from_desired(cls, reverse: Mapping[str, Any]) -> Reverse:
+        """As `reverse` of a desired state has it."""
+        return cls(reverse["leaveOut"], reverse.get("slotWalKeepSize", ""), int(reverse["replicas"]))
+
+    def settings(self, carried: Mapping[str, str], databases: int) -> Dict[str, str]:
+        """What DB_A needs to lead it: a slot and a sender for each database, and room for replicas. Pure."""
+        needed = databases + self.replicas + SPARE_SLOTS
+        most = {name: max(needed, int(carried.get(name, 10))) for name in ("max_replication_slots", "max_wal_senders")}
+        keep = {"max_slot_wal_keep_size": self.keep} if self.keep else {}
+        return {"wal_level": "logical", **{name: str(value) for name, value in most.items()}, **keep}
+
+
+@dataclass(frozen=True)
 class UpgradeTarget:
-    """DB_A: `old` and `new` cluster, `primary` the old primary as the role pgleap sees it."""
+    """DB_A: `old` and `new` cluster, `primary` the old primary as the role pgleap sees it; `reverse` is None if the stack wants no
+    stream back."""
 
     server: Server
     name: str
@@ -43,6 +68,7 @@ class UpgradeTarget:
     jobs: int
     archive_command: Optional[str]
     limits: Limits
+    reverse: Optional[Reverse]
 
     def progress(self) -> Dict[str, Any]:
         """How far it came: `baseBackup` "under way" or "complete"; `newCluster` "under way", "fresh", "used" (pg_upgrade
@@ -97,6 +123,7 @@ def read_target(desired: Mapping[str, Any], server: Server) -> UpgradeTarget:
             replay=float(limits["replaySeconds"]),
             upgrade=float(limits["upgradeSeconds"]),
         ),
+        reverse=Reverse.from_desired(desired["reverse"]) if desired.get("reverse") else None,
     )
 
 

@@ -11,13 +11,12 @@ import shutil
 from pathlib import Path
 from typing import Any, List, Mapping
 
-from agent import client_rules, hosts_file, journal, new_cluster, offline_tasks
+from agent import client_rules, functions, hosts_file, journal, new_cluster, offline_tasks, statistics
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.cluster import Cluster, from_desired
 from agent.detached import Run
 from agent.install import INSTALLED
 from agent.journal import Authority
-from agent.major_upgrade import STATISTICS_UNIT
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal, progress
 from agent.server import STATE_FOLDER, Server
@@ -98,12 +97,13 @@ def _drop_roles(superuser: Postgres) -> List[str]:
         )
     statements = {
         f"dropped the slot {SLOT}": f"SELECT pg_drop_replication_slot('{SLOT}');" if slot else "",
-        "dropped the schema pgleap": "DROP SCHEMA IF EXISTS pgleap CASCADE;",
         f"dropped the roles {READER} and {LOCAL_ROLE}": f"DROP ROLE IF EXISTS {READER}; DROP ROLE IF EXISTS {LOCAL_ROLE};",
     }
+    # The functions belong to the role, which can go only without them.
+    functions.drop(superuser)
     for sql in filter(None, statements.values()):
         superuser.execute(sql)
-    return [what for what, sql in statements.items() if sql]
+    return ["dropped the schema pgleap", *(what for what, sql in statements.items() if sql)]
 
 
 def _take_away_rules(server: Server, cluster: Cluster) -> List[str]:
@@ -123,7 +123,7 @@ def _take_away_target(target: UpgradeTarget) -> List[str]:
     if not target.progress():
         return []
     progress("taking DB_A's clusters away")
-    server.run("systemctl", "stop", STATISTICS_UNIT, check=False)
+    server.run("systemctl", "stop", statistics.UNIT, check=False)
     made, folders = _tablespaces(target), [server.path(folder) for folder in target.made_folders()]
     target.old.stop()
     new_cluster.remove(target)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any, Mapping
 
 from agent import authority, journal, major_upgrade, standby
+from agent.detached import Run
+from agent.journal import Authority
 from agent.report import Facts
 from agent.server import Server
-from agent.states import Target
+from agent.states import Target, Verb
 from agent.target import read_target
+
+VERB = Verb.UPGRADE_TARGET.value
 
 
 def upgrade_target(desired: Mapping[str, Any], server: Server) -> Facts:
@@ -19,6 +23,13 @@ def upgrade_target(desired: Mapping[str, Any], server: Server) -> Facts:
         authority.refuse_to_seal_open_target(own)
         return standby.standby(target)
     return major_upgrade.major_upgrade(target)
+
+
+def is_short(desired: Mapping[str, Any], server: Server) -> bool:
+    """Whether there is nothing to wait for: a DB_A that has opened once is only started, if it does not run."""
+    own = journal.read(server)
+    opened = own is not None and own.authority in (Authority.HOLDS, Authority.SEALED)
+    return opened and Target(desired["database"]) is Target.PRIMARY and not Run(server, VERB).is_under_way()
 
 
 def goes_on_alone(desired: Mapping[str, Any], server: Server) -> bool:

@@ -38,6 +38,7 @@ def cross_checks(config: Raw) -> Iterator[str]:
         yield from _lost(servers, config)
     yield from _versions(_map(config.get("versions")))
     yield from _places(_map(config.get("postgres")))
+    yield from _stream(_map(config.get("reverseReplication")))
 
 
 def _map(value: object) -> Raw:
@@ -51,6 +52,12 @@ def _is_true(value: object) -> bool:
 
 def _with_role(servers: Mapping[str, Raw], *roles: str) -> list[str]:
     return [name for name, server in servers.items() if server.get("role") in roles]
+
+
+def _stream(reverse: Raw) -> Iterator[str]:
+    if _is_true(reverse.get("replicasKeepNames")) and str(reverse.get("enabled", True)).lower() == "false":
+        path = config_path("reverseReplication", "replicasKeepNames")
+        yield f"{path}: without the stream (enabled: false) the old replicas would go on serving what was true before cutover; give one of the two"
 
 
 def _group_names(servers: Mapping[str, Raw]) -> Iterator[str]:
@@ -133,8 +140,8 @@ def _lost(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
     for name in _with_role(servers, "target"):
         if name in lost and phase in ("readonly", "upgrade", "cutover"):
             yield f"{config_path('servers', name, 'lost')}: phase {phase} is not without DB_A; set phase prepare, the way back"
-        if name not in lost and _is_true(config.get("acceptDataLoss")):
-            yield f"{config_path('acceptDataLoss')}: true, though {name} (DB_A) is not lost; it is for that alone, take it out"
+        if name not in lost and _is_true(config.get("acceptDataLoss")) and phase in ("readonly", "cutover"):
+            yield f"{config_path('acceptDataLoss')}: true on a way that loses nothing; it is for a way back from cutover, take it out"
     for name in _with_role(servers, "primary"):
         if name in lost and phase in ("prepare", "readonly"):
             yield (

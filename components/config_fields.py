@@ -143,6 +143,12 @@ def _absolute_path(text: str) -> str:
     return text
 
 
+def _wal_size(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]*(MB|GB|TB)", text):
+        raise ValueError(f"{shown(text)} is not an amount of WAL; give a whole number and a unit, such as 64GB")
+    return text
+
+
 def _key_file(value: object) -> object:
     """`~` is the operator's home. Whether the file is there is looked at where the config is read."""
     return Path(_one_line(value)).expanduser() if isinstance(value, str) else value
@@ -163,5 +169,6 @@ OneLine = Annotated[str, AfterValidator(_one_line)]
 Word = Annotated[str, AfterValidator(_word)]
 Unit = Annotated[str, AfterValidator(_unit)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
+WalSize = Annotated[str, AfterValidator(_wal_size)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]
 Port = Annotated[int, BeforeValidator(whole_number), AfterValidator(_port)]

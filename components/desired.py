@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agent.states import Gate, Hosts, Phase, Tasks
+from agent.states import Gate, Hosts, Phase, Stream, Tasks
 from components.phases import TABLE, Lead, Parts
 from components.settings import Places, Server, Settings
 
@@ -52,8 +52,11 @@ class Desire:
         return {"phase": self.phase.value, "side": side}
 
     def announcement(self, side: str) -> Desired:
-        lost = {"acceptDataLoss": self.settings.accept_data_loss} if self.settings.target.lost else {}
-        return {**self.move(side), **lost}
+        if not self.settings.target.lost:
+            return self.move(side)
+        # What would be lost is told before anybody accepts it.
+        told_from = {"postgres": self.old_postgres(), "otherSide": self.other_side(self.settings.target)}
+        return {**self.move(side), **self._loss(), "lossToldFrom": told_from}
 
     def finish(self, side: str) -> Desired:
         """DB_A remembers the fence, for the case that the old primary dies."""
@@ -76,6 +79,8 @@ class Desire:
                 "postgres": self.old_postgres(),
                 "newPostgres": self.new_postgres(),
                 "transferMode": self.settings.postgres.transfer_mode,
+                "jobs": self.settings.postgres.jobs,
+                **self._loss(),
             }
         standbys = {server.name: server.address for server in (self.settings.reads_from, target) if not server.lost}
         return {
@@ -84,7 +89,15 @@ class Desire:
             "standbys": standbys,
             "lagBytes": limits.lag_bytes,
             "lagSeconds": limits.lag_seconds,
+            "otherSide": self.other_side(target),
+            "jobs": self.settings.postgres.jobs,
+            **self._left_out(),
+            **self._loss(),
         }
+
+    def _left_out(self) -> Desired:
+        ours = self.settings.reverse_replication
+        return {"leaveOut": list(ours.leave_out)} if ours.enabled else {}
 
     def tasks(self, worker: Server) -> Desired:
         state = self.parts.kept_tasks if worker.keep_until else self.parts.tasks
@@ -94,7 +107,7 @@ class Desire:
         """Where each database name leads: name -> address."""
         if lead is Lead.AS_THEY_WERE:
             return self.settings.names_before
-        return self.settings.names_to(self.settings.reads_from if lead is Lead.DB_B else self.settings.target)
+        return self.settings.names_after if lead is Lead.DB_A else self.settings.names_to(self.settings.reads_from)
 
     def hosts_file(self, server: Server, lead: Lead) -> Desired:
         hosts = Hosts.AS_THEY_WERE if lead is Lead.AS_THEY_WERE else Hosts.MANAGED
@@ -113,12 +126,21 @@ class Desire:
         }
 
     def old_primary_gate(self) -> Desired:
-        return self._gate("old primary", self.parts.old_primary, self.old_postgres(), self.settings.target)
+        """It also takes back what DB_A took: so much is waited for, and so it is compared."""
+        back = {
+            "replaySeconds": self.settings.limits.replay_seconds,
+            "verify": self.settings.reverse_replication.verify,
+            "readsFrom": "" if self.settings.reads_from.lost else self.settings.reads_from.address,
+            "jobs": self.settings.postgres.jobs,
+        }
+        gate = self._gate("old primary", self.parts.old_primary, self.old_postgres(), self.settings.target)
+        return {**gate, "wayBack": back}
 
     def target_gate(self) -> Desired:
         upgraded = self.phase in (Phase.UPGRADE, Phase.CUTOVER)
         postgres = self.new_postgres() if upgraded else self.old_postgres()
-        return self._gate("DB_A", self.parts.upgrade_target, postgres, self.settings.primary)
+        gate = self._gate("DB_A", self.parts.upgrade_target, postgres, self.settings.primary)
+        return {**gate, "jobs": self.settings.postgres.jobs}
 
     def _gate(self, side: str, gate: Gate, postgres: Desired, other: Server) -> Desired:
         return {
@@ -127,9 +149,40 @@ class Desire:
             "postgres": postgres,
             "otherSide": self.other_side(other),
             "oldReplicas": self.old_replicas(),
-            **({"acceptDataLoss": self.settings.accept_data_loss} if self.settings.target.lost else {}),
+            **self._loss(),
             "graceSeconds": self.settings.limits.grace_seconds,
         }
+
+    def _loss(self) -> Desired:
+        """A person's word, where it can matter."""
+        accepted = self.settings.accept_data_loss
+        return {"acceptDataLoss": accepted} if accepted or self.settings.target.lost else {}
+
+    def reverse_replication(self) -> Desired:
+        stream = self.parts.stream if self.settings.reverse_replication.enabled else Stream.NONE
+        return {
+            "stream": stream.value,
+            "postgres": self.old_postgres(),
+            "otherSide": self.other_side(self.settings.target),
+            "jobs": self.settings.postgres.jobs,
+        }
+
+    def stream_to_look_at(self, side: str) -> Desired:
+        """For `observe`."""
+        ours = self.settings.reverse_replication
+        if not ours.enabled:
+            return {}
+        other = {"otherSide": self.other_side(self.settings.target)} if side != "DB_A" else {}
+        looked = {"side": side, "leaveOut": list(ours.leave_out), "jobs": self.settings.postgres.jobs, **other}
+        return {"stream": looked}
+
+    def _reverse(self) -> Desired:
+        """What DB_A has to be made ready with, if the stack wants a stream back."""
+        ours = self.settings.reverse_replication
+        if not ours.enabled:
+            return {}
+        keep = {"slotWalKeepSize": ours.slot_wal_keep_size} if ours.slot_wal_keep_size else {}
+        return {"reverse": {"leaveOut": list(ours.leave_out), "replicas": len(self.settings.replicas), **keep}}
 
     def upgrade_target(self) -> Desired:
         limits, archive = self.settings.limits, self.settings.postgres.archive_command
@@ -142,6 +195,7 @@ class Desire:
             "transferMode": self.settings.postgres.transfer_mode,
             "jobs": self.settings.postgres.jobs,
             **({"archiveCommand": archive} if archive else {}),
+            **self._reverse(),
             "limits": {
                 "baseBackupSeconds": limits.base_backup_seconds,
                 "streamSeconds": limits.stream_seconds,

@@ -33,6 +33,7 @@ from components.old_replica_sessions import (
 )
 from components.order import ORDER, Part
 from components.phases import Lead
+from components.reverse_replication import ReverseReplication, ReverseReplicationArgs
 from components.settings import Role, Server, Settings
 from components.step import Reach, Step
 from components.upgrade_target import UpgradeTarget, UpgradeTargetArgs
@@ -51,9 +52,11 @@ class FleetArgs:
 
 
 class Fleet(pulumi.ComponentResource):
-    """The fleet in its phase. `finished` is what the last step found: phase, round and who holds the authority."""
+    """The fleet in its phase. `finished` is what the last step found: phase and round. `after_cutover`: what a way back from there
+    would not bring along, as far as it can be told in `prepare`; empty in other phases."""
 
     finished: pulumi.Output[dict[str, Any]]
+    after_cutover: pulumi.Output[dict[str, Any]]
 
     def __init__(self, name: str, args: FleetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("pgleap:fleet:Fleet", name, None, opts)
@@ -64,13 +67,14 @@ class Fleet(pulumi.ComponentResource):
         self._announced: Steps = []
         self._opened: Steps = []
         self._hosts_steps: dict[str, Step] = {}
+        self.after_cutover = pulumi.Output.from_input({})
         makers = self._makers()
         after: Steps = []
         for stage in ORDER[args.settings.phase]:
             made = [step for part in stage for step in makers[part](after)]
             after = made or after
         self.finished = after[-1].facts.apply(lambda facts: {key: facts[key] for key in ("phase", "round")})
-        self.register_outputs({"finished": self.finished})
+        self.register_outputs({"finished": self.finished, "after_cutover": self.after_cutover})
 
     def _makers(self) -> dict[Part, Callable[[Steps], Steps]]:
         """How each part is declared, given the steps it waits for; each answers with the steps to wait for."""
@@ -93,6 +97,7 @@ class Fleet(pulumi.ComponentResource):
             Part.OLD_PRIMARY_GATE: lambda after: self._gate(primary, desire.old_primary_gate(), after),
             Part.TARGET_GATE: lambda after: self._gate(target, desire.target_gate(), after),
             Part.TARGET_DATABASE: self._database,
+            Part.REVERSE_REPLICATION: self._reverse_replication,
             Part.FINISH: self._finish,
         }
 
@@ -138,6 +143,8 @@ class Fleet(pulumi.ComponentResource):
         for server, side in self._both():
             args = ReadinessArgs(server, self._args.reach, self._desire.ready(side), self._after_agent(server, after))
             made.append(Readiness(f"{server.name}-ready", args, self._own()).step)
+            if side == "old primary":
+                self.after_cutover = made[-1].facts.apply(lambda facts: dict(facts.get("afterCutover", {})))
         return made
 
     def _tasks(self, after: Steps) -> Steps:
@@ -163,10 +170,14 @@ class Fleet(pulumi.ComponentResource):
 
     def _online_sessions(self, lead: Lead, after: Steps) -> Steps:
         """Each online server's as soon as its own names have moved: one that cannot be reached must not keep the pools of the
-        others on a replica, where they find their sessions alive and every write fails. Then what is left of all of them."""
+        others on a replica, where they find their sessions alive and every write fails. Then what is left of all of them.
+
+        Where they come before the hosts files (see order), they wait for what comes before them.
+        """
         each: Steps = []
         for client in self._settings.online:
-            each += self._sessions(client.name, [client], lead, [self._hosts_steps[client.name]])
+            moved = self._hosts_steps.get(client.name)
+            each += self._sessions(client.name, [client], lead, [moved] if moved else after)
         return self._sessions("online", self._settings.online, lead, [*after, *each])
 
     def _sessions(self, group: str, clients: Sequence[Server], lead: Lead, after: Steps) -> Steps:
@@ -206,6 +217,14 @@ class Fleet(pulumi.ComponentResource):
             target, self._args.reach, self._desire.upgrade_target(), self._after_agent(target, after)
         )
         return [UpgradeTarget(f"{target.name}-database", args, self._own()).step]
+
+    def _reverse_replication(self, after: Steps) -> Steps:
+        primary = self._settings.primary
+        if primary.lost:
+            return []
+        desired = self._desire.reverse_replication()
+        args = ReverseReplicationArgs(primary, self._args.reach, desired, self._after_agent(primary, after))
+        return [ReverseReplication(f"{primary.name}-reverse-replication", args, self._own()).step]
 
     def _finish(self, after: Steps) -> Steps:
         """DB_A first: the old primary's journal is the one that counts, and says finished only once all is."""

@@ -28,6 +28,7 @@ class Part(StrEnum):
     OLD_PRIMARY_GATE = "the old primary's client gate"
     TARGET_GATE = "DB_A's client gate"
     TARGET_DATABASE = "DB_A's database"
+    REVERSE_REPLICATION = "the stream back to the old primary"
     FINISH = "finish"
 
 
@@ -44,6 +45,7 @@ ORDER: dict[Phase, Stages] = {
         (Part.OTHER_SESSIONS,),
         (Part.LOAD_BALANCER,),
         (Part.TASKS,),
+        (Part.REVERSE_REPLICATION,),
         (Part.ANNOUNCE_TARGET,),
         (Part.CREDENTIALS,),
         (Part.TARGET_DATABASE,),
@@ -56,7 +58,7 @@ ORDER: dict[Phase, Stages] = {
         (Part.ANNOUNCE_TARGET,),
         (Part.ANNOUNCE_OLD_PRIMARY,),
         (Part.CREDENTIALS,),
-        (Part.TARGET_DATABASE,),
+        (Part.TARGET_DATABASE, Part.REVERSE_REPLICATION),
         (Part.READY,),
         (Part.TASKS, Part.LOAD_BALANCER),
         (Part.TARGET_GATE,),
@@ -65,15 +67,20 @@ ORDER: dict[Phase, Stages] = {
         (Part.OLD_PRIMARY_GATE,),
         (Part.FINISH,),
     ),
-    # DB_A's gate before the old primary's: it renounces before the old primary takes the authority back.
+    # On the way back from cutover writes are refused from the online servers' hosts files on: what can come before them does. (Names
+    # leave DB_A then, whose own seal ends its sessions, and no replica.) DB_A's gate before the old primary's: it renounces before
+    # the old primary takes the authority back.
     Phase.UPGRADE: (
         (Part.ANNOUNCE_TARGET,),
         (Part.ANNOUNCE_OLD_PRIMARY,),
         (Part.READY,),
         (Part.TASKS, Part.LOAD_BALANCER),
+        (Part.REVERSE_REPLICATION,),
+        (Part.OTHER_HOSTS,),
+        (Part.OTHER_SESSIONS,),
+        (Part.ONLINE_SESSIONS,),
         (Part.CREDENTIALS,),
-        (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
-        (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS),
+        (Part.ONLINE_HOSTS,),
         (Part.TARGET_GATE,),
         (Part.OLD_PRIMARY_GATE,),
         (Part.TARGET_DATABASE,),
@@ -90,7 +97,7 @@ ORDER: dict[Phase, Stages] = {
         (Part.TARGET_GATE,),
         (Part.ONLINE_HOSTS,),
         (Part.ONLINE_SESSIONS,),
-        (Part.OTHER_HOSTS,),
+        (Part.OTHER_HOSTS, Part.REVERSE_REPLICATION),
         (Part.OTHER_SESSIONS,),
         (Part.LOAD_BALANCER,),
         (Part.TASKS,),

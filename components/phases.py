@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.states import MOVES, Gate, Phase, Target, Tasks, goes_back
+from agent.states import MOVES, Gate, Phase, Stream, Target, Tasks, goes_back
 
 
 class Lead(StrEnum):
@@ -28,6 +28,7 @@ class Parts:
     old_primary: Gate
     database: Target
     upgrade_target: Gate
+    stream: Stream
 
 
 TABLE: dict[Phase, Parts] = {
@@ -40,6 +41,7 @@ TABLE: dict[Phase, Parts] = {
         old_primary=Gate.OPEN,
         database=Target.STANDBY,
         upgrade_target=Gate.SEALED,
+        stream=Stream.NONE,
     ),
     Phase.READONLY: Parts(
         tasks=Tasks.STOPPED,
@@ -50,6 +52,7 @@ TABLE: dict[Phase, Parts] = {
         old_primary=Gate.SEALED,
         database=Target.STANDBY,
         upgrade_target=Gate.SEALED,
+        stream=Stream.NONE,
     ),
     Phase.UPGRADE: Parts(
         tasks=Tasks.STOPPED,
@@ -60,6 +63,7 @@ TABLE: dict[Phase, Parts] = {
         old_primary=Gate.SEALED,
         database=Target.PRIMARY,
         upgrade_target=Gate.SEALED,
+        stream=Stream.READY,
     ),
     Phase.CUTOVER: Parts(
         tasks=Tasks.RUNNING,
@@ -70,6 +74,7 @@ TABLE: dict[Phase, Parts] = {
         old_primary=Gate.RELEASED,
         database=Target.PRIMARY,
         upgrade_target=Gate.OPEN,
+        stream=Stream.APPLYING,
     ),
 }
 
@@ -101,12 +106,8 @@ def check_move(
     if to is before:
         return
     given_up = before is Phase.CUTOVER and to is Phase.PREPARE and without_target
-    if before is Phase.CUTOVER and not given_up:
-        raise MoveRefusedError(
-            "From a finished cutover there is no move: DB_A has taken writes that no other database has, and going back would lose them.\n"
-            f"To do: pulumi config set phase {Phase.CUTOVER}"
-        )
-    if to not in MOVES[before] and not given_up:
+    nothing_left = before is Phase.CUTOVER and without_target
+    if (to not in MOVES[before] or nothing_left) and not given_up:
         there_are = " or ".join(MOVES[before])
         raise MoveRefusedError(
             f"From {before} there is no move to {to}; from {before} one goes to {there_are}.\n"

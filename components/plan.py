@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from agent.states import Gate, Phase, Target
+from agent.states import Gate, Phase, Stream, Target
 from components.desired import Desire
 from components.order import ORDER, Part
 from components.phases import Lead
@@ -42,9 +42,17 @@ def _hosts(servers: tuple[Server, ...], lead: Lead, settings: Settings) -> list[
     leads = {
         Lead.AS_THEY_WERE: "every database name leads where it led before pgleap",
         Lead.DB_B: f"every database name leads to {settings.reads_from.name} ({settings.reads_from.address}), which only reads",
-        Lead.DB_A: f"every database name leads to {settings.target.name} ({settings.target.address})",
+        Lead.DB_A: _lead_at_cutover(settings),
     }
     return [f"{_named(servers)}: {leads[lead]}"]
+
+
+def _lead_at_cutover(settings: Settings) -> str:
+    address = settings.target.address
+    there = [name for name, leads in settings.names_after.items() if leads == address]
+    which = "every database name leads" if len(there) == len(settings.names) else f"{', '.join(there)} lead"
+    staying = "" if len(there) == len(settings.names) else "; the others as they were, to old replicas that follow"
+    return f"{which} to {settings.target.name} ({address}){staying}"
 
 
 def _sessions(servers: tuple[Server, ...], who: str, settings: Settings) -> list[str]:
@@ -75,9 +83,12 @@ def _old_primary_gate(settings: Settings, desire: Desire) -> list[str]:
     server = settings.primary.name
     if settings.primary.lost:
         return []
-    without = ", without what only the lost DB_A holds" if settings.accept_data_loss else ""
+    target = settings.target.name
+    first = f"; first, if {target} had opened, it applies all that {target} took"
+    if settings.accept_data_loss:
+        first = f", without what only {target} holds"
     return {
-        Gate.OPEN: [f"{server}: open, takes writes{without}"],
+        Gate.OPEN: [f"{server}: open, takes writes{first}"],
         Gate.SEALED: [
             f"{server}: sealed (sessions at work get {settings.limits.grace_seconds} s), its last write recorded as the fence"
         ],
@@ -112,6 +123,17 @@ def _database(settings: Settings, desire: Desire) -> list[str]:
     ]
 
 
+def _stream(settings: Settings, desire: Desire) -> list[str]:
+    server, target = settings.primary.name, settings.target.name
+    if settings.primary.lost or not settings.reverse_replication.enabled:
+        return []
+    return {
+        Stream.NONE: [],
+        Stream.READY: [f"{server}: follows {target}, if {target} has opened"],
+        Stream.APPLYING: [f"{server}: follows {target} by logical replication, for a way back that loses nothing"],
+    }[desire.parts.stream]
+
+
 Sentences = Callable[[Settings, Desire], list[str]]
 SENTENCES: dict[Part, Sentences] = {
     Part.ANNOUNCE_OLD_PRIMARY: lambda s, d: _announced(s.primary, d),
@@ -129,5 +151,6 @@ SENTENCES: dict[Part, Sentences] = {
     Part.OLD_PRIMARY_GATE: _old_primary_gate,
     Part.TARGET_GATE: _target_gate,
     Part.TARGET_DATABASE: _database,
+    Part.REVERSE_REPLICATION: _stream,
     Part.FINISH: lambda s, d: [f"{_alive(s.target, s.primary)}: {d.phase} is marked finished"],
 }

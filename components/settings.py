@@ -23,6 +23,7 @@ from components.config_fields import (
     Port,
     ServerName,
     Unit,
+    WalSize,
     Word,
     one_item_is_no_list,
     whole_number,
@@ -124,6 +125,21 @@ class Postgres(Part):
     new: Places = Places()
 
 
+class ReverseReplication(Part):
+    """The stream back to the old primary from `cutover` on. `leave_out` names tables as `database.schema.table`; `verify` is what is
+    compared before the old primary opens again; `slot_wal_keep_size` is DB_A's `max_slot_wal_keep_size`.
+
+    With `replicas_keep_names` only the old primary's names lead to DB_A at `cutover`: the old replicas follow by way of the old
+    primary, and go on serving the reads that their names bring, for as long as DB_A has no statistics yet, say.
+    """
+
+    enabled: bool = True
+    leave_out: Annotated[tuple[OneLine, ...], BeforeValidator(one_item_is_no_list)] = ()
+    verify: Literal["counts", "full"] = "counts"
+    slot_wal_keep_size: WalSize | None = None
+    replicas_keep_names: bool = False
+
+
 class Limits(Part):
     """What is waited for, and how long: bytes and seconds, as the names say."""
 
@@ -163,6 +179,7 @@ class Settings(Part):
     accept_data_loss: bool = False
     postgres: Postgres = Postgres()
     limits: Limits = Limits()
+    reverse_replication: ReverseReplication = ReverseReplication()
 
     @classmethod
     def from_config(cls, raw: Mapping[str, Any]) -> Self:
@@ -236,6 +253,15 @@ class Settings(Part):
     def names_before(self) -> dict[str, str]:
         """Database name -> address, as it is before the upgrade."""
         return {name: self.servers[owner].address for name, owner in self.names.items()}
+
+    @property
+    def names_after(self) -> dict[str, str]:
+        """Database name -> address at `cutover`: DB_A, or for a living old replica's names that replica, if they are to stay."""
+        stay = {replica.name for replica in self.replicas} if self.reverse_replication.replicas_keep_names else set()
+        return {
+            name: self.servers[owner].address if owner in stay else self.target.address
+            for name, owner in self.names.items()
+        }
 
     def names_to(self, server: Server) -> dict[str, str]:
         """Database name -> address, with every name leading to `server`."""

@@ -23,8 +23,8 @@ class Seen:
 
 
 # What a journal says of the authority where the gate is as it should be (agent/journal.py, Authority).
-OLD_PRIMARY_AUTHORITY = {Gate.OPEN: "holds", Gate.SEALED: "sealed", Gate.RELEASED: "released to DB_A"}
-TARGET_AUTHORITY = {Gate.OPEN: "holds", Gate.SEALED: "none"}
+OLD_PRIMARY_AUTHORITY = {Gate.OPEN: ("holds",), Gate.SEALED: ("sealed",), Gate.RELEASED: ("released to DB_A",)}
+TARGET_AUTHORITY = {Gate.OPEN: ("holds",), Gate.SEALED: ("none", "sealed")}
 
 
 def drifts(desire: Desire, seen: Mapping[str, Seen]) -> list[str]:
@@ -105,7 +105,8 @@ def _of_old_primary(desire: Desire, facts: Facts) -> Iterator[str]:
     if cluster.get("running") is True:
         yield from _of_gate(desire, gate, cluster, socket_counts=True)
     fence, inside = (facts.get("journal") or {}).get("fence"), cluster.get("inside", {})
-    if gate is Gate.SEALED and fence and inside.get("nextTransaction", fence["xid"]) != fence["xid"]:
+    follows = (facts.get("journal") or {}).get("must_apply")
+    if gate is Gate.SEALED and fence and not follows and inside.get("nextTransaction", fence["xid"]) != fence["xid"]:
         yield (
             f"something was written after the fence: the next transaction id is {inside['nextTransaction']}, at the fence it"
             f" was {fence['xid']}"
@@ -147,7 +148,7 @@ def _of_replica(desire: Desire, facts: Facts) -> Iterator[str]:
         yield from _of_stream(cluster, None)
 
 
-def _of_journal(desire: Desire, authority: str, facts: Facts) -> Iterator[str]:
+def _of_journal(desire: Desire, authority: tuple[str, ...], facts: Facts) -> Iterator[str]:
     phase, round_ = desire.phase, desire.settings.round
     journal = facts.get("journal")
     if not journal:
@@ -159,8 +160,8 @@ def _of_journal(desire: Desire, authority: str, facts: Facts) -> Iterator[str]:
             yield f"its journal says {journal['phase']} in round {journal['round']}, the stack {phase} in round {round_}"
         if not journal["finished"]:
             yield f"{journal['phase']} in round {journal['round']} is not finished"
-        if journal["authority"] != authority:
-            yield f"its journal says of the authority to write: {journal['authority']}; in {phase} it says: {authority}"
+        if journal["authority"] not in authority:
+            yield f"its journal says of the authority to write: {journal['authority']}; in {phase} it says: {authority[0]}"
 
 
 def _of_running(cluster: Facts, version: int) -> Iterator[str]:

@@ -19,6 +19,7 @@ from components.settings import Role, Server, Settings
 from scripts import fleet_ssh, stack, status_table
 from scripts.drift import Seen, drifts
 from scripts.fleet_ssh import Answer
+from scripts.way_back import WayBack, way_back
 
 COMMAND = fleet_ssh.agent_command(Verb.OBSERVE)
 
@@ -30,6 +31,7 @@ class Report:
     settings: Settings
     servers: Mapping[str, Seen]
     drift: list[str]
+    way_back: WayBack
 
     def to_json(self, finished: Mapping[str, Any]) -> dict[str, Any]:
         """For programs; `finished` is what the stack says of its last whole `up`."""
@@ -43,6 +45,7 @@ class Report:
             "round": self.settings.round,
             "finished": dict(finished),
             "drift": self.drift,
+            "wayBack": self.way_back.to_json(),
             "servers": servers,
         }
 
@@ -53,16 +56,19 @@ def collect(settings: Settings, deadline: float = fleet_ssh.DEADLINE) -> Report:
     asked = {name: json.dumps(to_look_at(desire, server)) for name, server in settings.servers.items()}
     answers = fleet_ssh.ask(settings, COMMAND, asked, deadline)
     seen = {name: read_answer(answer) for name, answer in answers.items()}
-    return Report(settings, seen, drifts(desire, seen))
+    return Report(settings, seen, drifts(desire, seen), way_back(settings, seen))
 
 
 def to_look_at(desire: Desire, server: Server) -> dict[str, Any]:
     """The desired state of `observe`: what is of interest on this server. Pure."""
     asked: dict[str, Any] = {"server": server.name, "address": server.address, "round": desire.settings.round}
-    if server.role in (Role.PRIMARY, Role.REPLICA):
+    if server.role is Role.PRIMARY:
+        return {**asked, "clusters": [desire.old_postgres()], **desire.stream_to_look_at("old primary")}
+    if server.role is Role.REPLICA:
         return {**asked, "clusters": [desire.old_postgres()]}
     if server.role is Role.TARGET:
-        return {**asked, "clusters": [desire.old_postgres(), desire.new_postgres()]}
+        clusters = [desire.old_postgres(), desire.new_postgres()]
+        return {**asked, "clusters": clusters, **desire.stream_to_look_at("DB_A")}
     return {**asked, "names": list(desire.settings.names), "tasks": list(server.tasks)}
 
 
@@ -96,7 +102,7 @@ def main(
     if as_json:
         print(json.dumps(report.to_json(selected.finished), indent=2))
     else:
-        status_table.show(report.settings, report.servers, report.drift, selected.finished)
+        status_table.show(report.settings, report.servers, report.drift, report.way_back, selected.finished)
     raise typer.Exit(1 if report.drift else 0)
 
 

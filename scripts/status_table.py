@@ -12,19 +12,25 @@ from rich.table import Table
 
 from components.settings import Role, Server, Settings
 from scripts.drift import Facts, Seen, is_standby, state_of
+from scripts.way_back import WayBack
 
 # Where no terminal says how wide it is: a log, a pipe.
 WIDTH = 160
 UNSEEN = "?"
+# More than this of one kind are counted, not listed.
+SENTENCES = 20
 
 
-def show(settings: Settings, seen: Mapping[str, Seen], drift: list[str], finished: Mapping[str, Any]) -> None:
+def show(
+    settings: Settings, seen: Mapping[str, Seen], drift: list[str], way_back: WayBack, finished: Mapping[str, Any]
+) -> None:
     """Print it to stdout."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
     reached = f"finished last: {finished['phase']} in round {finished['round']}" if finished else "nothing finished yet"
     console.print(f"Phase [bold]{settings.phase}[/bold] in round {settings.round} ({reached})")
     console.print(_databases(settings, seen))
     console.print(_clients(settings, seen))
+    _show_way_back(console, way_back)
     if not drift:
         console.print(f"No drift: every server is as {settings.phase} has it.")
         return
@@ -32,6 +38,15 @@ def show(settings: Settings, seen: Mapping[str, Seen], drift: list[str], finishe
     for sentence in drift:
         console.print(f"  - {escape(sentence)}")
     console.print(f"To repair: pulumi config set round {settings.round + 1} && pulumi up")
+
+
+def _show_way_back(console: Console, way_back: WayBack) -> None:
+    when = "after cutover" if way_back.after_cutover else "now"
+    console.print(f"A way back that loses nothing, {when}: [bold]{way_back.kind}[/bold]")
+    for sentence in [*way_back.sentences[:SENTENCES], *way_back.stream]:
+        console.print(f"  - {escape(sentence)}")
+    if len(way_back.sentences) > SENTENCES:
+        console.print(f"  - and {len(way_back.sentences) - SENTENCES} more (--json tells them all)")
 
 
 def _databases(settings: Settings, seen: Mapping[str, Seen]) -> Table:

@@ -132,6 +132,10 @@ class Pulumi:
         kind = "--secret" if secret else "--plaintext"
         self.run("config", "set", "--path", kind, path, "--", value).checked()
 
+    def config_get(self, path: str) -> str:
+        """One value of the stack's config, as text."""
+        return self.run("config", "get", "--path", path).checked().stdout.strip()
+
     def configure(self, values: Mapping[str, Any]) -> None:
         """Replaces plain values of the stack's config, without the engine; `values` maps `namespace:key` to data."""
         file = self.project / f"Pulumi.{self.stack}.yaml"

@@ -1,7 +1,7 @@
 """The window in one go: readonly, upgrade, cutover, with the clock of the outage.
 
 On a failure, a ^C or a deadline before DB_A has opened it goes back to prepare by itself, and says how long writes were refused.
-Once DB_A has opened nothing goes back. Run it in the project's folder, like pulumi.
+Once DB_A has opened nothing goes back by itself. Run it in the project's folder, like pulumi.
 
 Exit status: 0 what was asked for is done, 1 it went back to prepare, 2 nothing was done, 3 it needs a person.
 """

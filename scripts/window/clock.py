@@ -13,7 +13,7 @@ from agent.states import Phase
 from components.settings import Settings
 from scripts.window.deadlines import CLIENT_GATE, HOSTS_FILE, ONLINE_SESSIONS
 
-# What the agent's seal says before it begins (agent/client_gate.py).
+# What the agent's seals say before they begin (agent/old_primary_gate.py, target_gate.py).
 SEALING = "from here on writes are refused"
 
 
@@ -59,7 +59,7 @@ class Steps:
 class Clock:
     """When writes began to be refused and were accepted again; None for what has not happened.
 
-    `led_away`: the first online server was led to DB_B. `refused`: the old primary began to refuse. `accepted`: the first
+    `led_away`: the first online server was led to DB_B. `refused`: the database that took writes began to refuse. `accepted`: the first
     online server was led to a database that is open. `accepted_by_all`: the last one was, and their pools' idle sessions on the
     replica that only reads were ended.
     """
@@ -80,6 +80,8 @@ class Clock:
         """A step on the way to `phase` did something."""
         if phase is Phase.READONLY:
             self._hear_readonly(heard)
+        elif phase is Phase.UPGRADE:
+            self._hear_target_sealed(heard)
         elif phase is Phase.PREPARE:
             self._hear_reopening(heard, self.steps.primary_gate)
         elif phase is Phase.CUTOVER:
@@ -93,6 +95,16 @@ class Clock:
         # Until the gate says when, its beginning counts: it may fail before it says anything.
         if self.refused is None or (heard.what is What.SAID and SEALING in heard.text):
             self.refused = heard.at
+
+    def _hear_target_sealed(self, heard: Heard) -> None:
+        """On the way back from cutover DB_A begins to refuse. On the way there its gate has nothing to say."""
+        if heard.step in self.steps.online_hosts and heard.what is What.DONE and self.led_away is None:
+            self.led_away = heard.at
+        if heard.step == self.steps.target_gate and heard.what is What.SAID and SEALING in heard.text:
+            self.refused = heard.at
+            self.accepted = self.accepted_by_all = None
+            self._open = False
+            self._led_back.clear()
 
     def _hear_reopening(self, heard: Heard, gate: str) -> None:
         if heard.what is not What.DONE:

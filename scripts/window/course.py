@@ -1,7 +1,7 @@
 """What follows when an `up` of the window has ended. Pure: nothing here touches the world, and nothing is guessed.
 
-Whether DB_A has opened is known in two ways only: its client gate said so, or DB_A refused the way back. Where neither is
-known after `cutover`, the way back begins with `upgrade`, which an open DB_A refuses and a closed one survives.
+A window goes back by itself until DB_A's client gate has said that it is open. Where that is not known after `cutover`, the way
+back begins with `upgrade`, which seals a DB_A that had opened; the old primary then follows it to its last write.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ class Refused(StrEnum):
     """What a refusal, in the servers' or the program's own words, means for where to go."""
 
     NOTHING_KNOWN = "nothing that matters here"
-    # DB_A holds the authority.
-    OPENED = "DB_A has opened"
+    # DB_A takes writes, and not all of them would come along.
+    LOSES = "the way back would lose writes"
     # The servers have seen a higher round: this checkout is stale, and a round raised by us would hide it.
     STALE = "the checkout is stale"
     # The old primary was told of cutover, or released its authority: `prepare` comes after `upgrade`.
     BY_UPGRADE = "the way back leads over upgrade"
 
 
-# Parts of the sentences of agent/authority.py, agent/announce.py and components/phases.py; the first that is found counts.
+# Parts of the sentences of agent/ready.py, authority.py, announce.py and components/phases.py; the first that is found counts.
 WORDS: tuple[tuple[str, Refused], ...] = (
-    ("has taken writes that no other database has", Refused.OPENED),
+    ("the old primary to follow DB_A closely", Refused.LOSES),
+    ("made, changed or dropped on DB_A that the stream back does not carry", Refused.LOSES),
     ("or higher, which this server has seen", Refused.STALE),
     ("it is a stale checkout", Refused.STALE),
     ("it released it to DB_A", Refused.BY_UPGRADE),
@@ -96,7 +97,7 @@ class End(StrEnum):
     CUTOVER = "DB_A takes the writes"
     BACK = "the old primary takes the writes again, as before"
     NOTHING = "nothing was done"
-    OPENED = "DB_A has opened, and cutover is not finished"
+    OPENED = "DB_A is open, and it stays so"
     HALF_BACK = "the old primary takes writes again, and the way back is not finished"
     STUCK = "the way back did not succeed"
 
@@ -111,7 +112,7 @@ def _forward(course: Course, ran: Ran) -> Course | End:
         if course.phase is Phase.CUTOVER:
             return End.CUTOVER
         return replace(course, phase=FORWARD[FORWARD.index(course.phase) + 1], moved=True)
-    if ran.target_opened or ran.refused is Refused.OPENED:
+    if ran.target_opened:
         return End.OPENED
     if not course.moved and (not ran.begun or ran.refused is Refused.STALE):
         return End.NOTHING
@@ -125,7 +126,7 @@ def _forward(course: Course, ran: Ran) -> Course | End:
 
 
 def _back(course: Course, ran: Ran) -> Course | End:
-    if ran.refused is Refused.OPENED:
+    if ran.refused is Refused.LOSES:
         return End.OPENED
     if ran.ending is Ending.DONE:
         if course.phase is Phase.PREPARE:
@@ -173,12 +174,8 @@ def back_from(asked: Phase, round_: int, finished: Finished | None) -> Course:
     """The first `up` of the way back to prepare. Raises NoWayError."""
     if finished is None:
         raise NoWayError("Expected: a fleet that pgleap prepared. Found: a stack without a finished `up`.")
-    if finished.phase is Phase.CUTOVER:
-        raise NoWayError(
-            "DB_A has opened and takes the writes; no other database has them, so there is no way back that loses nothing."
-        )
     round_ = max(round_, finished.round) + 1
-    over_upgrade = asked is Phase.CUTOVER
+    over_upgrade = Phase.CUTOVER in (asked, finished.phase)
     return Course(
         Way.BACK, Phase.UPGRADE if over_upgrade else Phase.PREPARE, round_, over_upgrade=over_upgrade, tries=1
     )

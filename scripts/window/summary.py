@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.states import Phase
 from scripts.window.clock import Clock
 from scripts.window.course import Course, End
 from scripts.window.record import Record
@@ -39,7 +40,7 @@ def outage(clock: Clock, now: float, began: float, old_primary: str) -> list[str
         lines.append(f"Writes have been refused for {refused:.1f} s, and still are as far as the steps tell.")
     else:
         lines.append(
-            f"Writes were refused for {refused:.1f} s: from {old_primary}'s seal to the first online server that a hosts file led"
+            f"Writes were refused for {refused:.1f} s: from the seal to the first online server that a hosts file led"
             " to the database that takes them."
         )
     led_away = clock.seconds_led_away(now)
@@ -59,9 +60,14 @@ def _since_start(spent: float) -> str:
     return f"Writes were accepted {spent:.1f} s after this command began: the first online server led to the database that takes them."
 
 
+def cutover_round(course: Course) -> int:
+    """The round in which cutover goes on: a higher one if the servers have heard of a way back."""
+    return course.round if course.phase is Phase.CUTOVER else course.round + 1
+
+
 def standing(end: End, course: Course, old_primary: str, target: str) -> list[str]:
     """Where the fleet stands, and what a person has to do. `course`: the last `up` that ran."""
-    set_ = f"pulumi config set phase cutover && pulumi config set round {course.round} && pulumi up"
+    set_ = f"pulumi config set phase cutover && pulumi config set round {cutover_round(course)} && pulumi up"
     return {
         End.CUTOVER: [f"The fleet stands in cutover: {target} takes the writes."],
         End.BACK: [
@@ -69,8 +75,9 @@ def standing(end: End, course: Course, old_primary: str, target: str) -> list[st
         ],
         End.NOTHING: ["Nothing was done: the fleet and the stack's config are as they were."],
         End.OPENED: [
-            f"{target} has opened. No other database has what it takes from now on, so nothing goes back.",
+            f"{target} is open and takes the writes. Nothing goes back by itself from here on.",
             f"To do: mend what is said above, then go on with cutover: {set_}",
+            f"Or go back; {old_primary} follows {target}, and `python -m scripts.status` says whether that loses nothing: {BACK}",
         ],
         End.HALF_BACK: [
             f"{old_primary} takes writes again, but the way back to prepare is not finished; see what failed above.",

@@ -170,7 +170,7 @@ class Watch:
         if opened and not self.interrupted:
             self.interrupted = True
             self._screen.warn(
-                "DB_A has opened, so there is no way back, and cutover goes on. Once more ends the engine only."
+                "DB_A has opened, so cutover goes on; `--back` is the way back. Once more ends the engine only."
             )
             return False
         self.interrupted = True

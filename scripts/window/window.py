@@ -81,7 +81,7 @@ class Window:
             if end is End.NOTHING and self._watch.records:
                 self._stack.engine.ask(str(self._stack.raw["phase"]), str(self._stack.raw["round"]))
             elif end is End.OPENED and last.phase is not Phase.CUTOVER:
-                self._stack.engine.ask(Phase.CUTOVER.value, str(last.round))
+                self._stack.engine.ask(Phase.CUTOVER.value, str(summary.cutover_round(last)))
         except EngineError as error:
             self._screen.warn(f"The stack's config could not be written: {error}")
 

@@ -74,5 +74,5 @@ def test_a_release_is_taken_back_only_once_it_was_renounced() -> None:
 def test_an_open_target_is_never_sealed_for_the_way_back() -> None:
     """It holds writes that no other database has."""
     authority.refuse_to_seal_open_target(TARGET)
-    with pytest.raises(Refusal, match="taken writes"):
+    with pytest.raises(Refusal, match="takes writes"):
         authority.refuse_to_seal_open_target(replace(TARGET, authority=Authority.HOLDS))

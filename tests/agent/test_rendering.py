@@ -31,7 +31,7 @@ def test_sealed_rules_stand_first_and_refuse_everybody_but_the_reader() -> None:
     own = [
         "local all pgleap_root peer map=pgleap",
         "host replication pgleap 10.0.0.4/32 scram-sha-256",
-        "host postgres pgleap 10.0.0.4/32 scram-sha-256",
+        "host all pgleap 10.0.0.4/32 scram-sha-256",
         "host all pgleap,pgleap_root all reject",
         "local all pgleap reject",
     ]

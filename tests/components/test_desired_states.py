@@ -18,7 +18,7 @@ from tests.components.declared import PROJECT, Program, declare
 from tests.unit.example_config import config
 
 # Verbs hand their desired state on to these modules whole.
-HELPERS = {Verb.UPGRADE_TARGET: ("target",)}
+HELPERS = {Verb.UPGRADE_TARGET: ("target",), Verb.CLIENT_GATE: ("old_primary_gate", "target_gate")}
 EVERY_STATE = {"server", "address", "round"}
 
 
@@ -73,8 +73,8 @@ def test_both_sides_of_readiness_get_what_their_side_reads() -> None:
     """The two sides read different keys: together they could have all, and each of them lack one."""
     ready = {state["side"]: state.keys() for verb, state in states(declare(config())) if verb is Verb.READY}
     common = {"phase", "side", "postgres", *EVERY_STATE}
-    assert ready["old primary"] == common | {"standbys", "lagBytes", "lagSeconds"}
-    assert ready["DB_A"] == common | {"newPostgres", "transferMode"}
+    assert ready["old primary"] == common | {"standbys", "lagBytes", "lagSeconds", "otherSide", "jobs", "leaveOut"}
+    assert ready["DB_A"] == common | {"newPostgres", "transferMode", "jobs"}
 
 
 def test_states_are_of_the_shared_vocabulary(program: Program) -> None:

@@ -153,14 +153,19 @@ def test_a_wrong_config_is_refused_with_all_its_mistakes(stack_at: StackAt) -> N
     assert stack.fleet.events == []
 
 
-def test_after_cutover_there_is_no_way_back_that_loses_writes(stack_at: StackAt) -> None:
-    """DB_A holds writes that no other database has."""
+def test_after_cutover_the_way_back_leads_over_upgrade(stack_at: StackAt) -> None:
+    """What DB_A took is on the old primary before that one opens."""
     stack = stack_at("cutover")
-    refused = stack.up("upgrade", 2)
+    refused = stack.up("prepare", 2)
     assert refused.exit != 0
-    assert "writes that no other database has" in refused.said
+    assert "from cutover one goes to upgrade" in refused.said
     assert stack.fleet.target.open
-    stack.up("cutover", 2).checked()
+    stack.up("upgrade", 2).checked()
+    assert not stack.fleet.target.open
+    assert not stack.fleet.primary.open
+    done = stack.up("prepare", 3).checked()
+    assert "waiting until everything that DB_A wrote" in done.said
+    assert stack.fleet.primary.open
 
 
 def test_a_fleet_without_workers_and_drained_servers(ground: Ground, tmp_path: Path) -> None:

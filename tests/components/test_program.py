@@ -22,7 +22,7 @@ from tests.unit.example_config import config
 # unfinished: to the stack, that is staying in upgrade.
 MOVES_THERE_ARE = [
     (None, Phase.PREPARE),
-    *((before, to) for before, moves in MOVES.items() for to in moves if before is not Phase.CUTOVER),
+    *((before, to) for before, moves in MOVES.items() for to in moves),
     (Phase.UPGRADE, Phase.UPGRADE),
 ]
 
@@ -73,6 +73,7 @@ def expected(program: Program) -> dict[str, dict[str, Any]]:
         f"{primary.name}-client-gate": desire.old_primary_gate(),
         f"{target.name}-client-gate": desire.target_gate(),
         f"{target.name}-database": desire.upgrade_target(),
+        f"{primary.name}-reverse-replication": desire.reverse_replication(),
     }
     for server in (primary, target):
         secret = {"password": "correct horse", "owns_role": server is primary, "postgres": desire.old_postgres()}

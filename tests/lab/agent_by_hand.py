@@ -172,7 +172,12 @@ def prepared_primary(lab: Lab) -> Iterator[DatabaseServer]:
         db1.leave_as_found()
         until(lambda: not is_refused())
         roles = f"{READER}, {LOCAL_ROLE}, night_job"
-        databases.psql(db1.host, "postgres", f"DROP SCHEMA IF EXISTS pgleap CASCADE; DROP ROLE IF EXISTS {roles}")
+        listed = databases.psql(
+            db1.host, "postgres", "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate"
+        )
+        for database in listed.split():
+            databases.psql(db1.host, database, "DROP SCHEMA IF EXISTS pgleap CASCADE")
+        databases.psql(db1.host, "postgres", f"DROP ROLE IF EXISTS {roles}")
         databases.psql(db1.host, "shop", "DELETE FROM ledger WHERE made = 0")
 
 

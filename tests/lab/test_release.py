@@ -190,8 +190,21 @@ def test_authority_is_with_one_database_at_a_time(db1: DatabaseServer, db_a: Dat
     assert target(Phase.CUTOVER)
     assert target(Phase.CUTOVER) == []
     assert db_a.journal()["authority"] == "holds"
-    assert "has taken writes that no other database has" in target_refused(Phase.UPGRADE)
     assert "pulumi config set phase upgrade" in open_refused()
+
+    # The way back from an open DB_A: only once it was announced, and db1 does not open without a stream that brought it everything.
+    db_a.remember(**{**db_a.journal(), "phase": "cutover"})
+    assert "a DB_A that is not open" in target_refused(Phase.UPGRADE)
+    db_a.remember(**{**db_a.journal(), "phase": "upgrade"})
+    assert any("renounced epoch" in one for one in target(Phase.UPGRADE))
+    assert db_a.journal()["authority"] == "sealed"
+    taken_back = gate(db1, Phase.UPGRADE)
+    assert taken_back["epoch"] == epoch + 4
+    assert db1.journal()["must_apply"] == db_a.journal()["fence"]
+    assert "postgres has no slot on DB_A" in open_refused()
+    assert release(db1)["epoch"] == epoch + 5
+    assert target(Phase.CUTOVER)
+    assert db_a.journal()["authority"] == "holds"
 
 
 def test_a_prepared_transaction_is_refused_before_anything_is_touched(

@@ -69,5 +69,5 @@ def test_without_a_stack_it_says_what_to_do(on_stage: Stage) -> None:
 def test_what_it_prints_for_programs_is_json_alone(on_stage: Stage) -> None:
     """One line of something else, and the monitoring that reads it is blind."""
     report = json.loads(status(on_stage, "--json").stdout)
-    assert set(report) == {"phase", "round", "finished", "drift", "servers"}
+    assert set(report) == {"phase", "round", "finished", "drift", "wayBack", "servers"}
     assert set(report["servers"]) == {one.name for one in FLEET}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.model.rules import first_match, may_be
@@ -46,9 +46,19 @@ class Session:
     ids: list[int] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Subscription:
+    """What a cluster follows: the slot of the publisher that listens at `address`."""
+
+    address: str
+    slot: str
+    enabled: bool = True
+
+
 @dataclass(eq=False)
 class Cluster:
-    """One cluster. `log` is its WAL: positions and the write ids committed there; `receives` while a standby streams."""
+    """One cluster. `log` is its WAL: positions and the write ids committed there; `receives` while a standby streams. `logical` are
+    the slots of subscribers, with the position up to which each has applied."""
 
     version: int
     data: str
@@ -62,6 +72,8 @@ class Cluster:
     completed: int = 999
     catalog: dict[str, str] = field(default_factory=dict)
     slots: set[str] = field(default_factory=set)
+    logical: dict[str, int] = field(default_factory=dict)
+    subscription: Subscription | None = None
     prepared: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
     running: bool = False
     recovery: bool = False
@@ -162,6 +174,11 @@ class Cluster:
             self.log.append((self.lsn, tuple(ids)))
             self.content.update(ids)
         return list(ids)
+
+    def apply(self, ids: Sequence[int]) -> None:
+        """A transaction of the publisher's, as one of this cluster's own: neither rules nor the read-only setting count for it."""
+        xid, self.next_xid = self.next_xid, self.next_xid + 1
+        self._apply(xid, list(ids))
 
     def _end_transaction(self, session: Session, now: float) -> None:
         session.xid, session.read_only, session.ids = None, None, []

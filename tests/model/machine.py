@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent.hosts_file import HOSTS
 from agent.journal import JOURNAL_FILE
@@ -20,6 +20,8 @@ from tests.model.process import Killed, Process
 if TYPE_CHECKING:
     from tests.model.world import World
 
+T = TypeVar("T")
+U = TypeVar("U")
 # What a run of a program takes, in seconds, and the shortest sleep: a server at work wakes nobody up sooner.
 PROGRAM_SECONDS = 0.004
 NAP_SECONDS = 0.1
@@ -95,6 +97,9 @@ class Machine(Server):
         for line in (done.stdout + done.stderr).splitlines():
             on_line(line)
         return done.returncode
+
+    def side_by_side(self, act: Callable[[T], U], each: Sequence[T], at_once: int) -> list[U]:
+        return [act(one) for one in each]
 
     def connects(self, address: str, port: int, seconds: float = 0) -> bool:
         """Whether something listens there."""

@@ -40,6 +40,8 @@ MADE_BY = {
     "cutover, not released": Move("upgrade", Phase.CUTOVER, failing="db1-client-gate"),
     "cutover, released": Move("upgrade", Phase.CUTOVER, failing="db-a-client-gate"),
     "upgrade, taken back": Move("cutover, released", Phase.UPGRADE, 2),
+    "upgrade, after cutover": Move("cutover", Phase.UPGRADE, 2),
+    "cutover, again": Move("upgrade, after cutover", Phase.CUTOVER, 2),
 }
 MOVES = (
     *(move for move in MADE_BY.values() if not move.failing),
@@ -47,6 +49,7 @@ MOVES = (
     Move("upgrade", Phase.PREPARE, 2),
     Move("cutover, not released", Phase.PREPARE, 2),
     Move("upgrade, taken back", Phase.PREPARE, 3),
+    Move("upgrade, after cutover", Phase.PREPARE, 3),
 )
 
 
@@ -78,20 +81,17 @@ class Scene:
             if name.startswith(("db-a-", "worker")) and "agent" not in name and not self.takes_writes("db1"):
                 early.append(name)
 
+        had_opened = False
         straight = self.up(Phase.PREPARE, round_, before_step=writes_first)
         if not straight.arrived:
+            had_opened = self.authority("db-a") is not Authority.NONE
             through = self.up(Phase.UPGRADE, round_ + 1)
-            if not through.arrived:
-                assert self.authority("db-a") is Authority.HOLDS, f"{straight.said} -- {through.said}"
-                forward = self.up(Phase.CUTOVER, round_ + 1)
-                assert forward.arrived, forward.said
-                assert self.takes_writes("db-a")
-                return "DB_A had opened"
+            assert through.arrived, f"{straight.said} -- {through.said}"
             then = self.up(Phase.PREPARE, round_ + 2, before_step=writes_first)
             assert then.arrived, then.said
         assert early == [], f"{early} came before writes did"
         assert self.takes_writes("db1")
-        return "straight" if straight.arrived else "by way of upgrade"
+        return "straight" if straight.arrived else "after DB_A had opened" if had_opened else "by way of upgrade"
 
 
 @dataclass

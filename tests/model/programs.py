@@ -142,6 +142,7 @@ def _base_backup(machine: Machine, call: Call) -> Completed:
     with machine.effect("took the base backup"):
         copy.system, copy.lsn, copy.log = primary.system, primary.lsn, list(primary.log)
         copy.content, copy.catalog = set(primary.content), dict(primary.catalog)
+        assert primary.subscription is None, "DB_A would follow itself"
         copy.next_xid, copy.completed = primary.next_xid, primary.completed
         machine.clusters[data] = copy
         machine.put(f"{data}/postgresql.auto.conf", host.text(f"{primary.data}/postgresql.auto.conf").encode())

@@ -13,6 +13,9 @@ from tests.model.psql_table import Asked, Row, Table, lsn_of, lsn_text
 
 TABLE = Table()
 
+# The one database there is, as far as the agent sees.
+DATABASE = "postgres"
+
 # What a cluster says of itself.
 
 
@@ -26,9 +29,61 @@ def _prepared(asked: Asked, sql: str) -> list[Row]:
     return [{"gid": gid, "database": "app"} for gid in asked.cluster.prepared]
 
 
+@TABLE.query("FROM pg_subscription s JOIN pg_database d")
+def _followed(asked: Asked, sql: str) -> list[Row]:
+    mine = asked.cluster.subscription
+    if mine is None:
+        return []
+    return [{"database": DATABASE, "enabled": mine.enabled, "works": mine.enabled, "oid": 16400, "applied": None}]
+
+
 @TABLE.query("FROM pg_subscription")
 def _subscriptions(asked: Asked, sql: str) -> list[Row]:
+    mine = asked.cluster.subscription
+    return [{"subname": "pgleap_back"}] if mine is not None and mine.enabled else []
+
+
+@TABLE.query("FROM pg_database WHERE datallowconn")
+def _databases(asked: Asked, sql: str) -> list[Row]:
+    return [{"datname": DATABASE}]
+
+
+@TABLE.query("d.deptype IN ('a', 'i')")
+def _owned_sequences(asked: Asked, sql: str) -> list[Row]:
     return []
+
+
+@TABLE.query("AS max_logical_replication_workers")
+def _limits(asked: Asked, sql: str) -> list[Row]:
+    return [{"max_logical_replication_workers": 4, "max_worker_processes": 8, "origins": 10}]
+
+
+@TABLE.query("WITH RECURSIVE here AS")
+def _tables(asked: Asked, sql: str) -> list[Row]:
+    return [{"name": "public.t", "identity": "d", "keyed": True, "owned": False, "unlogged": False, "blind": None}]
+
+
+@TABLE.query("FROM pg_largeobject_metadata")
+def _definitions(asked: Asked, sql: str) -> list[Row]:
+    return []
+
+
+@TABLE.query("FROM pg_authid a")
+def _shared_definitions(asked: Asked, sql: str) -> list[Row]:
+    return []
+
+
+@TABLE.query("SELECT replay_lsn::text AS at")
+def _replica_replayed(asked: Asked, sql: str) -> list[Row]:
+    wanted = re.search(r">= '([^']+)'::pg_lsn FROM|>= '([^']+)'::pg_lsn AS there", sql)
+    address = re.search(r"client_addr = '([^']+)'", sql)
+    assert wanted is not None, sql
+    assert address is not None, sql
+    machine = asked.host.world.at(address[1])
+    replica = machine.listening() if machine is not None else None
+    if replica is None or not replica.receives:
+        return []
+    return [{"at": lsn_text(replica.lsn), "there": replica.lsn >= lsn_of(wanted[1] or wanted[2])}]
 
 
 @TABLE.query("datfrozenxid")
@@ -163,6 +218,38 @@ def _rules(asked: Asked, sql: str) -> str:
     _must_have_functions(asked)
     config = asked.cluster.config
     return json.dumps({kind: asked.host.text(f"{config}/pg_{kind}.conf") for kind in ("hba", "ident")})
+
+
+@TABLE.statement("json_build_object('slot', slot_name")
+def _logical_slots(asked: Asked, sql: str) -> str:
+    lsn = asked.cluster.lsn
+    slots = asked.cluster.logical.items()
+    return json.dumps(
+        [{"slot": slot, "confirmed": lsn_text(at), "behindBytes": lsn - at, "status": "reserved"} for slot, at in slots]
+    )
+
+
+@TABLE.statement("SELECT count(*) FROM pg_subscription WHERE subname =")
+def _count_subscriptions(asked: Asked, sql: str) -> str:
+    return "0" if asked.cluster.subscription is None else "1"
+
+
+@TABLE.statement("FROM pgleap.contents(")
+def _contents(asked: Asked, sql: str) -> str:
+    _must_have_functions(asked)
+    held = json.dumps({"public.t": [len(asked.cluster.content), ""]})
+    return f"{held}\n{{}}" if "pgleap.sequences()" in sql else held
+
+
+@TABLE.statement("FROM pgleap.sequences();")
+def _sequences(asked: Asked, sql: str) -> str:
+    _must_have_functions(asked)
+    return "{}"
+
+
+@TABLE.statement("SELECT pg_current_wal_insert_lsn();")
+def _insert_lsn(asked: Asked, sql: str) -> str:
+    return lsn_text(asked.cluster.lsn)
 
 
 @TABLE.statement("pg_tablespace_location")

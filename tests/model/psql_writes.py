@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from agent.client_rules import LOCAL_ROLE, READER
-from tests.model.cluster import Session
+from tests.model.cluster import Session, Subscription
 from tests.model.psql_table import Asked, Row, Table, lsn_text
 
 TABLE = Table()
@@ -108,6 +109,48 @@ def _create_slot(asked: Asked, sql: str) -> str:
     slot = sql.split("'")[1]
     with asked.asker.effect(f"made the slot {slot}"):
         asked.cluster.slots.add(slot)
+    return ""
+
+
+@TABLE.statement("CREATE PUBLICATION pgleap_back;")
+def _publish(asked: Asked, sql: str) -> str:
+    slot = re.search(r"pg_create_logical_replication_slot\('(\w+)'", sql)
+    assert slot is not None, sql
+    assert asked.cluster.settings["wal_level"] == "logical"
+    asked.writes("made the publication")
+    with asked.asker.effect(f"made the slot {slot[1]}"):
+        asked.cluster.logical.setdefault(slot[1], asked.cluster.lsn)
+    return ""
+
+
+@TABLE.statement("CREATE SUBSCRIPTION pgleap_back ")
+def _subscribe(asked: Asked, sql: str) -> str:
+    address, slot = re.search(r"host=(\S+)", sql), re.search(r"slot_name = '(\w+)'", sql)
+    assert address is not None, sql
+    assert slot is not None, sql
+    asked.writes("subscribed")
+    asked.cluster.subscription = Subscription(address[1], slot[1])
+    return ""
+
+
+@TABLE.statement("DROP SUBSCRIPTION pgleap_back;")
+def _unsubscribe(asked: Asked, sql: str) -> str:
+    asked.writes("dropped the subscription")
+    asked.cluster.subscription = None
+    return ""
+
+
+@TABLE.statement("ALTER SUBSCRIPTION pgleap_back ")
+def _alter_subscription(asked: Asked, sql: str) -> str:
+    asked.writes("altered the subscription")
+    assert asked.cluster.subscription is not None
+    asked.cluster.subscription = replace(asked.cluster.subscription, enabled="ENABLE" in sql)
+    return "0"
+
+
+@TABLE.statement("REFRESH MATERIALIZED VIEW")
+def _refresh(asked: Asked, sql: str) -> str:
+    asked.writes("refreshed views")
     return ""
 
 

@@ -27,6 +27,7 @@ def go_on(world: World, machine: Machine, cluster: Cluster) -> None:
         # Reads alone write WAL (hint bits), so that an equal position proves nothing.
         cluster.lsn += world.rng.choice((0, 0, 8))
         _autovacuum(world, cluster)
+        _follow(world, machine, cluster)
 
 
 def _autovacuum(world: World, cluster: Cluster) -> None:
@@ -39,6 +40,24 @@ def _autovacuum(world: World, cluster: Cluster) -> None:
     elif workers and workers[0].xid is not None and world.rng.random() < 0.2:
         cluster.commit(workers[0], world.clock)
         cluster.close(workers[0])
+
+
+def _follow(world: World, machine: Machine, cluster: Cluster) -> None:
+    """Apply what the publisher committed, as long as a login to it would succeed: a transaction at a time, or nothing at all."""
+    mine = cluster.subscription
+    host = world.at(mine.address) if mine is not None and mine.enabled else None
+    found = host.listening() if host is not None else None
+    if mine is None or found is None or mine.slot not in found.logical or world.rng.random() < 0.3:
+        return
+    if found.admits("pgleap", machine.address, database="app"):
+        return
+    ahead = list(takewhile(lambda record: record[0] > found.logical[mine.slot], reversed(found.log)))[::-1]
+    for lsn, ids in ahead[:1] if machine.name in world.lagging else ahead:
+        if ids:
+            cluster.apply(ids)
+        found.logical[mine.slot] = lsn
+    if machine.name not in world.lagging or len(ahead) <= 1:
+        found.logical[mine.slot] = found.lsn
 
 
 def upstream(world: World, machine: Machine, cluster: Cluster) -> Cluster | None:

@@ -98,6 +98,10 @@ def systemd_run(machine: Machine, call: Call) -> Completed:
         assert cluster is not None
         cluster.completed, cluster.next_xid = cluster.next_xid, cluster.next_xid + 1
         return Completed(0, "", "")
+    if call.argv[-1] == "copies":  # it only reads, and remembers
+        with machine.effect(f"started {unit}"):
+            machine.tasks[unit] = True
+        return Completed(0, "", "")
     assert call.argv[-2] == "run", call.argv
     verb = Verb(call.argv[-1])
     process = Process(

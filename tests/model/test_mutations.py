@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent import authority, client_gate, journal, major_upgrade, seal
+from agent import authority, coming_back, journal, major_upgrade, old_primary_gate, seal
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
 from agent.report import Facts
@@ -60,10 +60,24 @@ def test_the_journal_is_written_after_the_act(states: States, monkeypatch: pytes
         journal.update(postgres.server, authority=Authority.HOLDS, epoch=own.epoch + 1, fence=None)
         return {"changed": changed, "because": "opened"}
 
-    monkeypatch.setattr(client_gate, "_open_old_primary", opened_first)
+    monkeypatch.setattr(old_primary_gate, "_open", opened_first)
     with states.begun("readonly") as scene:
         scene.up(Phase.PREPARE, 2)
         assert "clients can commit on db1, whose journal says sealed" in "\n".join(scene.world.violations)
+
+
+def test_the_old_primary_opens_without_what_db_a_took(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writes of hours are gone, and nobody is told."""
+    monkeypatch.setattr(coming_back, "come_back", lambda *arguments: [])
+    with states.begun("upgrade, after cutover") as scene:
+        # The old primary lags behind a DB_A that took one write more.
+        scene.world.lagging.add("db1")
+        target, primary = scene.world.target.running()[0], scene.world.primary.running()[0]
+        missing = max(target.content)
+        primary.content.discard(missing)
+        assert missing in scene.world.acknowledged
+        scene.up(Phase.PREPARE, 3)
+        assert "acknowledged writes are not on db1" in "\n".join(scene.world.violations)
 
 
 def test_db_a_is_promoted_before_it_has_replayed_the_fence(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,7 +92,7 @@ def test_the_fence_is_taken_while_a_transaction_holds_an_id(states: States, monk
     """A fence with a write after it proves nothing."""
     monkeypatch.setattr(authority, "proven", lambda own, next_xid: own.fence)
     monkeypatch.setattr(seal, "_end_clients", lambda postgres, old_rules, grace: 0)
-    monkeypatch.setattr(seal, "is_whole", lambda postgres: None)
+    monkeypatch.setattr(seal, "is_whole", lambda postgres, quiet=True: None)
     monkeypatch.setattr(seal, "take_fence", lambda postgres: journal.Fence(1, "0/1"))
     with states.begun("prepare") as scene:
         said = forward(scene, Phase.READONLY, Phase.UPGRADE, Phase.CUTOVER)

@@ -16,9 +16,9 @@ from pydantic import BaseModel
 
 from agent import client_rules, hosts_file, journal, offline_tasks, pg_upgrade, postgres, seal, target
 from agent.detached import Run
-from agent.major_upgrade import STATISTICS_UNIT
 from agent.server import Server
 from agent.states import MOVES, Gate, Phase
+from agent.statistics import UNIT as STATISTICS_UNIT
 from components import plan as plans
 from components.desired import Desire
 from components.phases import TABLE, Lead
@@ -43,6 +43,7 @@ ROWS = {
     "the old primary's gate": "old_primary",
     "DB_A's database": "database",
     "DB_A's gate": "upgrade_target",
+    "the stream from DB_A back to the old primary": "stream",
 }
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -291,5 +292,3 @@ def test_what_is_called_missing_is_missing() -> None:
     assert not {"replicas", "retire"} & set(Phase)
     assert "a script for preflight" in missing
     assert not (REPOSITORY / "scripts" / "preflight.py").exists()
-    assert "a stream from DB_A back" in missing
-    assert not (REPOSITORY / "components" / "reverse_replication.py").exists()

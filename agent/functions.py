@@ -1,0 +1,102 @@
+"""The functions of the schema pgleap: what each database server shows the other over the role pgleap, and nobody else.
+
+They are made on the old primary in `prepare`, before any fence; DB_A has them from its base backup.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import List
+
+from agent import coverage
+from agent.client_rules import READER
+from agent.journal import JOURNAL_FILE
+from agent.postgres import Postgres
+
+# Databases looked at side by side.
+AT_ONCE = 4
+_AS_OWNER = "STABLE SECURITY DEFINER SET search_path = pg_catalog"
+# In the database postgres: what a server tells of itself.
+_OF_THE_SERVER = f"""
+CREATE OR REPLACE FUNCTION pgleap.journal() RETURNS text LANGUAGE sql {_AS_OWNER}
+  AS $$ SELECT pg_read_file('{JOURNAL_FILE}') $$;
+CREATE OR REPLACE FUNCTION pgleap.settings(OUT name text, OUT setting text, OUT by_alter_system boolean) RETURNS SETOF record
+  LANGUAGE sql {_AS_OWNER}
+  AS $$ SELECT name, setting, sourcefile LIKE '%/postgresql.auto.conf' FROM pg_file_settings WHERE applied $$;
+CREATE OR REPLACE FUNCTION pgleap.rules(OUT hba text, OUT ident text) LANGUAGE sql {_AS_OWNER}
+  AS $$ SELECT pg_read_file(current_setting('hba_file')), pg_read_file(current_setting('ident_file')) $$;
+"""
+# In every database: what it holds, for the way back after cutover. Values in a text form that two versions write alike.
+_OF_A_DATABASE = f"""
+CREATE OR REPLACE FUNCTION pgleap.contents(tables text[], wholly boolean, OUT name text, OUT rows bigint, OUT digest text)
+  RETURNS SETOF record LANGUAGE plpgsql {_AS_OWNER} SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
+  SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
+  AS $$ BEGIN
+    FOREACH name IN ARRAY tables LOOP
+      EXECUTE format(CASE WHEN wholly
+        THEN 'SELECT count(*), coalesce(sum((''x'' || left(md5(one::text), 16))::bit(64)::bigint::numeric), 0)::text FROM ONLY %s one'
+        ELSE 'SELECT count(*), text '''' FROM ONLY %s one' END, name::regclass) INTO rows, digest;
+      RETURN NEXT;
+    END LOOP;
+  END $$;
+CREATE OR REPLACE FUNCTION pgleap.sequence(name text, OUT last bigint, OUT called boolean) RETURNS SETOF record
+  LANGUAGE plpgsql {_AS_OWNER}
+  AS $$ BEGIN
+    IF to_regclass(name) IS NOT NULL THEN
+      RETURN QUERY EXECUTE format('SELECT last_value, is_called FROM %s', name::regclass);
+    END IF;
+  END $$;
+CREATE OR REPLACE FUNCTION pgleap.sequences(OUT name text, OUT last bigint, OUT called boolean) RETURNS SETOF record
+  LANGUAGE sql {_AS_OWNER}
+  AS $$ SELECT s.name, v.last, v.called FROM (SELECT format('%I.%I', schemaname, sequencename) AS name FROM pg_sequences) s,
+    LATERAL pgleap.sequence(s.name) v $$;
+"""
+_GRANTS = f"""
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgleap FROM PUBLIC;
+GRANT USAGE ON SCHEMA pgleap TO {READER};
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgleap TO {READER};
+DO $$ BEGIN
+  IF NOT has_database_privilege('{READER}', current_database(), 'CONNECT') THEN
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO {READER}', current_database());
+  END IF;
+END $$;
+"""
+_TAKE_AWAY = f"""
+DROP SCHEMA IF EXISTS pgleap CASCADE;
+DO $$ BEGIN
+  IF EXISTS (SELECT FROM pg_database d, aclexplode(d.datacl) a
+      WHERE d.datname = current_database() AND a.grantee = to_regrole('{READER}')) THEN
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM {READER}', current_database());
+  END IF;
+END $$;
+"""
+MARK = f"pgleap {hashlib.sha256((_OF_A_DATABASE + _OF_THE_SERVER + _GRANTS).encode()).hexdigest()[:12]}"
+
+
+def missing(postgres: Postgres) -> List[str]:
+    """The databases in which they are not there as they are to be."""
+    marked = "SELECT obj_description(oid, 'pg_namespace') AS mark FROM pg_namespace WHERE nspname = 'pgleap'"
+
+    def is_there(database: str) -> bool:
+        mark = postgres.rows(marked, database)
+        return bool(mark) and mark[0]["mark"] == MARK
+
+    databases = coverage.databases(postgres)
+    there = postgres.server.side_by_side(is_there, databases, AT_ONCE)
+    return [database for database, found in zip(databases, there) if not found]
+
+
+def make(postgres: Postgres, database: str) -> None:
+    """Make them in a database, all or none."""
+    of_the_server = _OF_THE_SERVER if database == "postgres" else ""
+    postgres.execute(
+        f"BEGIN; CREATE SCHEMA IF NOT EXISTS pgleap; {_OF_A_DATABASE} {of_the_server} {_GRANTS}"
+        f" COMMENT ON SCHEMA pgleap IS '{MARK}'; COMMIT;",
+        database,
+    )
+
+
+def drop(postgres: Postgres) -> None:
+    """Take them away from every database."""
+    for database in coverage.databases(postgres):
+        postgres.execute(_TAKE_AWAY, database)

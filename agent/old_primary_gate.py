@@ -1,0 +1,141 @@
+"""The old primary's client gate: sealing, fence, release, and opening again, also after DB_A had opened."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Optional
+
+from agent import access, authority, coming_back, journal, loss, old_replicas, seal
+from agent.coming_back import Wanted
+from agent.gate_facts import facts_of, refuse_a_replica
+from agent.journal import Authority, Fence, Journal
+from agent.other_side import OtherSide
+from agent.postgres import Postgres
+from agent.report import Facts, Refusal, progress
+from agent.states import Gate
+from agent.target import SLOT
+
+
+def bring(gate: Gate, desired: Mapping[str, Any], postgres: Postgres, other: OtherSide) -> Facts:
+    """Bring it to `gate`; `other` is DB_A. Raises Refusal."""
+    own = journal.must_read(postgres.server)
+    access.refuse_managers(postgres.server)
+    access.have_way_in(postgres, [other.address])
+    refuse_a_replica(postgres)
+    if gate is Gate.OPEN:
+        return _open(desired, postgres, own, other)
+    if gate is Gate.SEALED:
+        return _seal(desired, postgres, own, other)
+    return _release(desired, postgres, own, other)
+
+
+def _seal(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+    server = postgres.server
+    changed: List[str] = []
+    if own.authority is Authority.RELEASED:
+        own = _take_back(own, other, postgres)
+        changed.append("took the authority back from DB_A, which renounced it")
+    if own.must_apply is not None:
+        return _stay_sealed(desired, postgres, own, other, changed)
+    unmoved = own.fence is not None and seal.next_xid(postgres) == own.fence.xid
+    if own.authority is Authority.SEALED and unmoved and seal.is_whole(postgres) is None:
+        return facts_of(changed, "it is sealed, and nothing was written since its fence", own)
+    seal.refuse_other_writers(postgres)
+    progress("refusing clients: from here on writes are refused")
+    changed += seal.seal(postgres, [other.address], float(desired["graceSeconds"]))
+    fence = seal.take_fence(postgres)
+    if own.fence is None or own.fence.xid != fence.xid:
+        own = journal.update(server, authority=Authority.SEALED, fence=fence)
+        changed.append(f"fence at transaction id {fence.xid}, {fence.lsn}")
+    return facts_of(changed, "it was not sealed, or its seal was not whole", own)
+
+
+def _take_back(own: Journal, other: OtherSide, postgres: Postgres) -> Journal:
+    """Sealed again, with the authority; if DB_A had opened, what it wrote has to be applied before this database opens."""
+    theirs = journal.from_json(other.journal())
+    epoch = authority.may_take_back(own, theirs)
+    must_apply = theirs.fence if theirs.authority is Authority.SEALED else None
+    return journal.update(postgres.server, authority=Authority.SEALED, epoch=epoch, must_apply=must_apply)
+
+
+def _stay_sealed(
+    desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide, changed: List[str]
+) -> Facts:
+    """The stream writes here, so its own fence proves nothing any more; DB_A's counts."""
+    if seal.is_whole(postgres, quiet=False) is not None:
+        changed += seal.seal(postgres, [other.address], float(desired["graceSeconds"]))
+    theirs = journal.from_json(other.journal())
+    if theirs.fence != own.must_apply:
+        own = journal.update(postgres.server, must_apply=theirs.fence)
+        changed.append("took note of DB_A's new fence")
+    return facts_of(changed, "it is sealed, and opens once it has applied all that DB_A wrote", own)
+
+
+def _release(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+    theirs = journal.from_json(other.journal())
+    opened = theirs.authority is Authority.HOLDS and theirs.epoch == own.epoch
+    streams = opened or theirs.authority is Authority.SEALED
+    missing = seal.is_whole(postgres, quiet=not streams)
+    if missing is not None:
+        raise Refusal(
+            "the old primary's seal whole", missing, "raise the round and run phase upgrade, or go back to prepare"
+        )
+    if own.authority is Authority.RELEASED:
+        if opened:
+            return facts_of([], "DB_A took the authority, and has opened", own)
+        if not streams:
+            authority.proven(own, seal.next_xid(postgres))
+        return facts_of([], "it is released to DB_A already", own)
+    authority.may_release(own, seal.next_xid(postgres), theirs)
+    # DB_A would refuse to open over it, and only then: with the authority given away already.
+    old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
+    own = journal.update(postgres.server, authority=Authority.RELEASED, epoch=own.epoch + 1, must_apply=None)
+    why = (
+        "DB_A is as it was at its own fence"
+        if streams
+        else "nothing was written since the fence, and DB_A was upgraded from it"
+    )
+    return facts_of([f"released the authority to DB_A, epoch {own.epoch}"], why, own)
+
+
+def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+    accepted = desired.get("acceptDataLoss") is True
+    epoch = authority.may_open_old_primary(own, other.lost and accepted)
+    changed: List[str] = []
+    if own.authority is not Authority.HOLDS:
+        if own.authority is Authority.RELEASED:
+            other.refuse_if_it_answers()
+        old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
+        if own.must_apply is not None or own.authority is Authority.RELEASED:
+            changed += _come_back(desired, postgres, own.must_apply, other, accepted)
+    own = journal.update(postgres.server, authority=Authority.HOLDS, epoch=epoch, fence=None, must_apply=None)
+    changed += seal.unseal(postgres, [other.address])
+    if other.lost:
+        changed += drop_slot(postgres)
+    return facts_of(
+        changed, "it holds the authority to write" if changed else "it is open, and holds the authority to write", own
+    )
+
+
+def _come_back(
+    desired: Mapping[str, Any], postgres: Postgres, must_apply: Optional[Fence], other: OtherSide, accepted: bool
+) -> List[str]:
+    """What DB_A took is brought here, or given up by a person's word. Raises Refusal."""
+    wanted = Wanted.from_desired(desired["wayBack"])
+    if must_apply is None:  # DB_A was lost while it was open
+        return loss.give_up(postgres, other, wanted.jobs)
+    try:
+        authority.refuse_unless_sealed_at(must_apply, journal.from_json(other.journal()))
+        return coming_back.come_back(postgres, other, must_apply, wanted)
+    except Refusal as refused:
+        if not accepted:
+            raise
+        progress(f"{refused.found}: given up, for the stack says acceptDataLoss")
+        return loss.give_up(postgres, other, wanted.jobs)
+
+
+def drop_slot(postgres: Postgres) -> List[str]:
+    """A slot that nobody will stream from any more fills the disk. What was changed."""
+    dropped = postgres.rows(
+        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{SLOT}' AND NOT active"
+    )
+    return [f"dropped the slot {SLOT}"] if dropped else []

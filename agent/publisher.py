@@ -1,0 +1,76 @@
+"""DB_A's half of the reverse stream: identities, a publication and a slot in every database, made while nobody can write there."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import partial
+from typing import Dict, List, Sequence
+
+from agent import catalog, coverage, functions
+from agent.coverage import Table
+from agent.postgres import Postgres
+from agent.report import progress
+from agent.server import STATE_FOLDER, Server
+
+PUBLICATION = "pgleap_back"
+# What the catalog was when DB_A became ready to open, and which tables got REPLICA IDENTITY FULL: database -> table -> what it had.
+BASELINE_FILE = f"{STATE_FOLDER}/catalog.json"
+IDENTITIES_FILE = f"{STATE_FOLDER}/identities.json"
+# Each ALTER takes a lock in a table that has room for max_locks_per_transaction x max_connections, 6,400 by default.
+TABLES_AT_ONCE = 500
+
+
+def slot_of(database: str) -> str:
+    """The slot that carries a database; a slot's name has at most 63 small letters, digits and underscores."""
+    plain = re.sub("[^a-z0-9]", "_", database.lower())[:40]
+    return f"{PUBLICATION}_{plain}_{hashlib.md5(database.encode(), usedforsecurity=False).hexdigest()[:6]}"
+
+
+def make_ready(postgres: Postgres, left_out: Sequence[str], jobs: int) -> List[str]:
+    """Have the stream ready to start, and remember what the catalog was. What was done. `jobs`: databases side by side."""
+    # A database that was made since the fence was prepared has no functions to be compared by; it is told to have no slot.
+    without = functions.missing(postgres)
+    databases = [database for database in coverage.databases(postgres) if database not in without]
+    side_by_side = postgres.server.side_by_side
+    found = dict(zip(databases, side_by_side(partial(_tables, postgres, left_out), databases, jobs)))
+    _remember_identities(postgres.server, found)
+    side_by_side(lambda database: _publish(postgres, database, found[database]), databases, jobs)
+    postgres.server.write_json(BASELINE_FILE, catalog.take(postgres, jobs))
+    carried = sum(table.is_covered for tables in found.values() for table in tables)
+    progress(f"ready to lead a stream back: {carried} tables in {len(databases)} databases")
+    return [f"made {len(databases)} slots for a stream back"]
+
+
+def _tables(postgres: Postgres, left_out: Sequence[str], database: str) -> List[Table]:
+    return coverage.tables(postgres, database, left_out)
+
+
+def _remember_identities(server: Server, found: Dict[str, List[Table]]) -> None:
+    """Before the act; what an earlier run has changed already is known from it."""
+    before: Dict[str, Dict[str, str]] = server.read_json(IDENTITIES_FILE)
+    for database, tables in found.items():
+        fresh = {table.name: table.identity for table in tables if table.is_covered and table.needs_full}
+        before[database] = {**fresh, **before.get(database, {})}
+    server.write_json(IDENTITIES_FILE, before)
+
+
+def _publish(postgres: Postgres, database: str, tables: Sequence[Table]) -> None:
+    covered = [table for table in tables if table.is_covered]
+    statements = [f"DROP PUBLICATION IF EXISTS {PUBLICATION};", f"CREATE PUBLICATION {PUBLICATION};"]
+    statements += [f"ALTER TABLE {table.name} REPLICA IDENTITY FULL;" for table in covered if table.needs_full]
+    for first in range(0, len(covered), TABLES_AT_ONCE):
+        names = ", ".join(f"ONLY {table.name}" for table in covered[first : first + TABLES_AT_ONCE])
+        statements.append(f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {names};")
+    slot = slot_of(database)
+    statements.append(
+        f"SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"
+        f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
+    )
+    postgres.execute("\n".join(statements), database, writing=True)
+
+
+def changes(postgres: Postgres, jobs: int) -> List[str]:
+    """What was made, changed or dropped on DB_A since it was ready to open, and the stream does not carry."""
+    baseline = postgres.server.read_json(BASELINE_FILE)
+    return catalog.differences(baseline, catalog.take(postgres, jobs)) if baseline else []

@@ -1,0 +1,53 @@
+"""Verb `reverse-replication`: the old primary follows DB_A, from the moment DB_A opens until the authority is back."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping
+
+from agent import copies, journal, seal
+from agent.cluster import from_desired
+from agent.journal import Authority
+from agent.other_side import OtherSide
+from agent.postgres import Postgres
+from agent.report import Facts, progress
+from agent.server import Server
+from agent.states import Stream
+from agent.subscriber import Subscriber
+
+# What a materialized view holds does not travel; one made from another was made after it.
+REFRESH = """SELECT format('REFRESH MATERIALIZED VIEW %I.%I', n.nspname, c.relname) FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND c.relispopulated ORDER BY c.oid \\gexec"""
+
+
+def reverse_replication(desired: Mapping[str, Any], server: Server) -> Facts:
+    """Bring the old primary's half of the stream to `stream`. Raises Refusal."""
+    postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
+    target = OtherSide.from_desired(desired["otherSide"], server, postgres.cluster.program("psql"))
+    subscriber = Subscriber(postgres, target, int(desired["jobs"]))
+    if Stream(desired["stream"]) is Stream.NONE:
+        return _end(subscriber)
+    own = journal.must_read(server)
+    if own.must_apply is None:
+        theirs = journal.from_json(target.journal())
+        if not (own.authority is Authority.RELEASED and theirs.authority is Authority.HOLDS):
+            return {"changed": [], "because": "DB_A has not opened: there is nothing to follow"}
+    changed = seal.autovacuum_again(postgres)
+    changed += subscriber.subscribe()
+    if own.authority is Authority.RELEASED:
+        changed += copies.begin(desired, server)
+    return {"changed": changed, "because": "DB_A has opened, and the way back is to lose nothing"}
+
+
+def _end(subscriber: Subscriber) -> Facts:
+    """Only once this database takes writes again: views are refreshed, then the subscriptions go, so that a run that died goes on."""
+    postgres = subscriber.postgres
+    followed = list(subscriber.found())
+    changed: List[str] = []
+    for database in followed:
+        progress(f"refreshing {database}'s materialized views")
+        postgres.execute(REFRESH, database)
+        changed.append(f"refreshed the materialized views of {database}")
+    changed += subscriber.drop()
+    if changed:
+        copies.end(postgres.server)
+    return {"changed": changed, "because": "the stream has done its work" if changed else "there is no stream"}

@@ -1,0 +1,144 @@
+"""The old primary's half of the reverse stream: it subscribes to DB_A in every database, and tells how far it has come.
+
+The subscriptions belong to pgleap's local role, a superuser without a password whom pg_hba lets in from nowhere but this
+server's root: up to version 15 an apply worker needs no less (PostgreSQL documentation, "Logical Replication: Security").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional
+
+from agent import coverage
+from agent.client_rules import READER
+from agent.journal import Fence
+from agent.other_side import OtherSide
+from agent.postgres import PASSWORD_FILE, Postgres
+from agent.publisher import PUBLICATION, slot_of
+
+SUBSCRIPTION = PUBLICATION
+
+DISABLE = f"ALTER SUBSCRIPTION {SUBSCRIPTION} DISABLE;"
+SUBSCRIPTIONS = f"""SELECT d.datname AS database, s.subenabled AS enabled, s.subconninfo AS conninfo, s.oid::bigint AS oid,
+  w.pid IS NOT NULL AS works, w.received_lsn::text AS received,
+  (SELECT o.remote_lsn::text FROM pg_replication_origin_status o WHERE o.external_id = 'pg_' || s.oid) AS applied
+FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid
+LEFT JOIN pg_stat_subscription w ON w.subid = s.oid AND w.relid IS NULL AND w.pid IS NOT NULL
+WHERE s.subname = '{SUBSCRIPTION}' ORDER BY d.oid"""
+
+# Seen on DB_A, which everybody may read there: what a subscription has confirmed is applied and on the old primary's disk.
+SLOTS = f"""SELECT coalesce(json_agg(json_build_object('slot', slot_name, 'active', active, 'confirmed', confirmed_flush_lsn::text,
+  'behindBytes', pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
+  'status', wal_status, 'safeBytes', safe_wal_size)), '[]')
+FROM pg_replication_slots WHERE slot_name ~ '^{PUBLICATION}_';"""
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """The old primary as it follows DB_A. `jobs`: databases side by side."""
+
+    postgres: Postgres
+    target: OtherSide
+    jobs: int
+
+    def conninfo(self, database: str) -> str:
+        """How the apply worker reaches DB_A; the password is in a file, and in no catalog."""
+        quoted = database.replace("\\", "\\\\").replace("'", "\\'")
+        passfile = self.postgres.server.path(PASSWORD_FILE)
+        return (
+            f"host={self.target.address} port={self.target.port} user={READER} dbname='{quoted}' passfile={passfile}"
+            " connect_timeout=5"
+        )
+
+    def found(self) -> Dict[str, Dict[str, Any]]:
+        """The subscriptions there are, by database."""
+        return {row["database"]: row for row in self.postgres.rows(SUBSCRIPTIONS)}
+
+    def slots(self) -> Dict[str, Dict[str, Any]]:
+        """DB_A's slots by name, live. Raises Refusal if DB_A does not answer."""
+        return {row["slot"]: row for row in self.target.read_json(SLOTS)}
+
+    def subscribe(self) -> List[str]:
+        """Have every database follow. What was done."""
+        there, slots = self.found(), self.slots()
+        wanted = [one for one in coverage.databases(self.postgres) if slot_of(one) in slots]
+        make = self.postgres.server.side_by_side
+        made = make(lambda database: self._subscribe(database, there.get(database)), wanted, self.jobs)
+        return [sentence for sentence in made if sentence]
+
+    def _subscribe(self, database: str, there: Optional[Mapping[str, Any]]) -> str:
+        if there is not None:
+            if there["enabled"]:
+                return ""
+            self.postgres.execute(f"ALTER SUBSCRIPTION {SUBSCRIPTION} ENABLE;", database, writing=True)
+            return f"{database} follows DB_A again"
+        # From 15 on it stops at a row that it cannot apply; before, it tries again and again.
+        stops = ", disable_on_error = true" if self.postgres.cluster.version >= 15 else ""
+        conninfo = self.conninfo(database).replace("'", "''")
+        self.postgres.execute(
+            f"CREATE SUBSCRIPTION {SUBSCRIPTION} CONNECTION '{conninfo}' PUBLICATION {PUBLICATION}"
+            f" WITH (create_slot = false, slot_name = '{slot_of(database)}', copy_data = false{stops});",
+            database,
+            writing=True,
+        )
+        return f"{database} follows DB_A"
+
+    def disable(self) -> None:
+        """Nothing is applied any more."""
+        for database, row in self.found().items():
+            if row["enabled"]:
+                self.postgres.execute(DISABLE, database, writing=True)
+
+    def drop(self) -> List[str]:
+        """Take the subscriptions away; DB_A's slots are DB_A's to drop, and it may not even answer. What was done."""
+        changed = []
+        for database in self.found():
+            self.postgres.execute(
+                f"ALTER SUBSCRIPTION {SUBSCRIPTION} DISABLE; ALTER SUBSCRIPTION {SUBSCRIPTION} SET (slot_name = NONE);"
+                f" DROP SUBSCRIPTION {SUBSCRIPTION};",
+                database,
+                writing=True,
+            )
+            changed.append(f"{database} follows DB_A no more")
+        return changed
+
+    def stopped(self) -> List[str]:
+        """The databases that will not follow any further by themselves, each in a sentence."""
+        slots = self.slots()
+        there = self.found()
+        wrong = []
+        for database in coverage.databases(self.postgres):
+            slot, mine = slots.get(slot_of(database)), there.get(database)
+            if slot is None:
+                wrong.append(f"{database} has no slot on DB_A")
+            elif slot["status"] == "lost":
+                wrong.append(f"{database}'s slot on DB_A is lost")
+            elif mine is None or not mine["enabled"]:
+                wrong.append(f"{database} stopped following")
+        return wrong
+
+    def behind(self, fence: Fence) -> Optional[str]:
+        """None if everything that DB_A wrote up to `fence` is applied here, in every database; else what is not."""
+        there, slots = self.found(), self.slots()
+        wrong = []
+        for database in coverage.databases(self.postgres):
+            slot = slots.get(slot_of(database))
+            mine = there.get(database)
+            if slot is None:
+                wrong.append(f"{database} has no slot on DB_A")
+            elif mine is None or not mine["enabled"]:
+                wrong.append(f"{database} does not follow DB_A")
+            elif not reached(slot["confirmed"], fence.lsn):
+                wrong.append(f"{database} has applied up to {slot['confirmed']}")
+        return "; ".join(wrong) or None
+
+
+def reached(position: Optional[str], wanted: str) -> bool:
+    """Whether a WAL position is at or after another. Pure."""
+    return position is not None and number(position) >= number(wanted)
+
+
+def number(position: str) -> int:
+    """A WAL position as bytes. Pure."""
+    high, _, low = position.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)

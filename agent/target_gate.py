@@ -1,0 +1,129 @@
+"""DB_A's client gate: sealed until it opens on the old primary's release; sealed and fenced again for the way back."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Optional, Tuple
+
+from agent import access, authority, journal, old_replicas, seal, statistics
+from agent.gate_facts import facts_of, refuse_a_replica
+from agent.journal import Authority, Journal
+from agent.other_side import OtherSide
+from agent.postgres import Postgres, wait_until
+from agent.report import Facts, Refusal, progress
+from agent.states import Gate, Phase
+
+STARTING_SECONDS = 60
+
+
+def bring(gate: Gate, desired: Mapping[str, Any], postgres: Postgres, other: OtherSide) -> Facts:
+    """Bring it to `gate`; `other` is the old primary. Raises Refusal."""
+    own = journal.must_read(postgres.server)
+    if gate is Gate.OPEN:
+        return _open(desired, postgres, own, other)
+    if (own.authority is Authority.HOLDS and own.phase is Phase.UPGRADE) or own.authority is Authority.SEALED:
+        return _seal_for_way_back(desired, postgres, own, other)
+    authority.refuse_to_seal_open_target(own)
+    return _stay_sealed(postgres, own, other)
+
+
+def _seal_for_way_back(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+    """DB_A has taken writes: its fence says up to where the old primary must follow before it may open again. With it the epoch is
+    renounced, so that DB_A opens again only by a new release."""
+    if not postgres.is_running():  # a rebuild on the way to prepare; the old primary has opened
+        return facts_of([], "no PostgreSQL of this version runs here, so no client gets in", own)
+    unmoved = own.fence is not None and seal.next_xid(postgres) == own.fence.xid
+    if own.authority is Authority.SEALED and unmoved and seal.is_whole(postgres) is None:
+        own, changed = _renounce(own, other, postgres)
+        return facts_of(changed, "it is sealed, and nothing was written since its fence", own)
+    statistics.stop(postgres.server)
+    progress("refusing clients: from here on writes are refused")
+    changed = seal.seal(postgres, [other.address], float(desired["graceSeconds"]))
+    fence = seal.take_fence(postgres)
+    own = journal.update(postgres.server, authority=Authority.SEALED, fence=fence, renounced=own.epoch)
+    changed.append(f"fence at transaction id {fence.xid}, {fence.lsn}; renounced epoch {own.epoch}")
+    return facts_of(changed, "the old primary follows up to this fence, and opens only then", own)
+
+
+def _stay_sealed(postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+    """DB_A is built sealed; this verifies it and, if a release was not taken up, renounces it so that it can be taken back."""
+    server = postgres.server
+    own, changed = _renounce(own, other, postgres)
+    if not postgres.is_running():
+        return facts_of(changed, "no PostgreSQL of this version runs here, so no client gets in", own)
+    if not access.is_sealed(server, postgres.cluster):
+        changed += access.write_rules(
+            server, postgres.cluster, [other.address], sealed=True, on_target=own.upgraded_at is None
+        )
+        postgres.reload()
+
+    def look() -> Optional[str]:
+        # A rebuild under way stops and starts it; while it starts it lets nobody in, but not yet by our rules.
+        return seal.refused_from_here(postgres) if postgres.is_running() else None
+
+    wait_until(
+        server,
+        STARTING_SECONDS,
+        "DB_A to refuse clients until it opens",
+        look,
+        "see its pg_hba.conf, then run `pulumi up` again",
+    )
+    return facts_of(changed, "DB_A refuses clients until it opens", own)
+
+
+def _renounce(own: Journal, other: OtherSide, postgres: Postgres) -> Tuple[Journal, List[str]]:
+    """A release that was not taken up is renounced for good, so that the old primary can take the authority back."""
+    if own.upgraded_at is None or other.lost:
+        return own, []
+    theirs = journal.from_json(other.journal())
+    if theirs.authority is not Authority.RELEASED or theirs.epoch <= own.renounced:
+        return own, []
+    return journal.update(postgres.server, renounced=theirs.epoch), [f"renounced epoch {theirs.epoch}"]
+
+
+def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+    server = postgres.server
+    if not postgres.is_running():
+        raise Refusal(
+            "DB_A's new version running",
+            "no postmaster",
+            f"journalctl -u {postgres.cluster.unit}; then run `pulumi up` again",
+        )
+    refuse_a_replica(postgres)
+    if own.authority is not Authority.HOLDS:
+        old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
+        epoch = _epoch_without(own, other, desired, postgres) if other.lost else _epoch_released(own, other, postgres)
+        own = journal.update(server, authority=Authority.HOLDS, epoch=epoch, fence=None)
+    changed = seal.unseal(postgres, [other.address])
+    changed += statistics.resume(postgres, int(desired["jobs"]))
+    why = (
+        f"{other.name} is lost, and DB_A had replayed its fence"
+        if other.lost
+        else "the old primary released its authority to it"
+    )
+    return facts_of(changed, why if changed else "it is open, and holds the authority", own)
+
+
+def _epoch_released(own: Journal, other: OtherSide, postgres: Postgres) -> int:
+    """The epoch that the old primary released, read live with its seal and its fence. Raises Refusal."""
+    theirs = journal.from_json(other.journal())
+    if own.authority is Authority.SEALED:
+        epoch = authority.may_open_again(own, theirs, seal.next_xid(postgres))
+    else:
+        epoch = authority.may_open_upgrade_target(own, theirs, other.next_xid())
+    let_in = other.refuses_clients(postgres.cluster.superuser)
+    if let_in is not None:
+        raise Refusal("the old primary to refuse clients", let_in, "raise the round and run phase upgrade, or go back")
+    return epoch
+
+
+def _epoch_without(own: Journal, other: OtherSide, desired: Mapping[str, Any], postgres: Postgres) -> int:
+    """The epoch to open with when the old primary is lost: it must not answer, and no replica may know of more. Raises Refusal."""
+    epoch = authority.may_open_without_old_primary(own)
+    other.refuse_if_it_answers()
+    if (
+        own.authority is Authority.SEALED
+    ):  # it had opened: nobody but the old primary, which is lost, could have gone on
+        return epoch
+    assert own.upgraded_at is not None
+    old_replicas.refuse_ahead(desired["oldReplicas"], postgres, own.upgraded_at)
+    return epoch

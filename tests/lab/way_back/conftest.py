@@ -1,0 +1,29 @@
+"""The lab of this story: booted for it, taken down after it."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from rehearsal import stage
+from rehearsal.data.fill import Size
+from rehearsal.lab import databases
+from rehearsal.stage import Stage
+from tests.lab.booted import booted
+from tests.lab.way_back import churn
+
+# Large objects do not travel by logical replication: a fleet that writes them has no way back that loses nothing, and status
+# says so (see test_a_large_object). This one keeps no documents.
+NO_DOCUMENTS = """CREATE OR REPLACE FUNCTION keep_document(ledger_id uuid, content bytea) RETURNS oid LANGUAGE sql SECURITY DEFINER
+AS $$ SELECT 0::oid $$;"""
+
+
+@pytest.fixture(scope="package")
+def it() -> Iterator[Stage]:
+    """The fleet under traffic, without large objects, and with a database of every kind of table."""
+    with booted() as fleet:
+        stage.put_databases(fleet, Size(), print)
+        db1 = partial(databases.psql, fleet.host("db1"))
+        db1("shop", NO_DOCUMENTS)
+        churn.make(db1)
+        yield stage.put_traffic(fleet, print)
