@@ -30,8 +30,10 @@ def main(
         typer.Option(help="seconds for a step, such as 20, or hosts-file=20 for one kind; may be given more than once"),
     ] = None,
 ) -> None:
+    engine: Engine | None = None
     try:
-        reading = Engine(Path.cwd(), stack).begin_reading(check=not back)
+        engine = Engine(Path.cwd(), stack)
+        reading = engine.begin_reading(check=not back, load=not preview)
         # The rest takes half a second to import. The stack is read meanwhile: on the way back writes wait for both.
         from scripts.window.command import run  # noqa: PLC0415
 
@@ -43,6 +45,9 @@ def main(
         # From its first `up` on the window takes a ^C itself.
         print("Interrupted. Nothing was done.", file=sys.stderr)
         status = NOTHING_DONE
+    finally:
+        if engine is not None:
+            engine.close()
     raise typer.Exit(status)
 
 

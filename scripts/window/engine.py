@@ -25,6 +25,7 @@ from components.config_errors import NAMESPACE
 from scripts.raw_config import raw_config
 from scripts.window.course import Finished
 from scripts.window.events import Stream
+from scripts.window.program import Program
 
 # Seconds that an engine gets to save its state and give its lock back, before it is killed.
 GENTLE_SECONDS = 1.0
@@ -54,6 +55,8 @@ class Engine:
     def __init__(self, project: Path, stack: str | None) -> None:
         self._project = project
         self._ended: set[int] = set()
+        self._programs: list[Program] = []
+        self._loaded: Program | None = None
         self.stack = stack or os.environ.get("PULUMI_STACK") or self._said("stack", "--show-name").strip()
 
     def check(self) -> None:
@@ -66,8 +69,11 @@ class Engine:
         except (InvalidVersionError, FileNotFoundError, subprocess.CalledProcessError) as error:
             raise EngineError(f"Expected: a `pulumi` on PATH that suits this program's SDK. Found: {error}") from None
 
-    def begin_reading(self, check: bool) -> Reading:
-        """Read the stack, all commands side by side: writes may be refused. `check`: whether the engine itself is looked at."""
+    def begin_reading(self, check: bool, load: bool) -> Reading:
+        """Read the stack, all commands side by side: writes may be refused. `check`: whether the engine itself is looked at;
+        `load`: whether an `up` follows."""
+        if load:
+            self.load_program()
         pool = ThreadPoolExecutor()
         suits = pool.submit(self.check) if check else None
         reading = Reading(self, suits, pool.submit(self.config), pool.submit(self.finished))
@@ -100,14 +106,29 @@ class Engine:
 
     def begin_up(self, phase: Phase, round_: int, events: Stream) -> subprocess.Popen[str]:
         """Begin an `up` to `phase`, which also writes phase and round into the config file. Its events go to `events`."""
+        self.load_program()
+        assert self._loaded is not None
+        address, self._loaded = self._loaded.address(), None
+        program = ("--exec-kind", "auto.inline", "--client", address) if address else ("--exec-kind", "auto.local")
         up = self._begin(
             "up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress", "--stack", self.stack,
             "--config", f"{NAMESPACE}:phase={phase}", "--config", f"{NAMESPACE}:round={round_}",
-            "--event-log", events.path, "--exec-kind", "auto.local",
+            "--event-log", events.path, *program,
             inherits=(events.end,),
         )  # fmt: skip
         events.begun()
         return up
+
+    def load_program(self) -> None:
+        """Have the program of the next `up` loaded while there is time."""
+        if self._loaded is None:
+            self._loaded = Program(self._project)
+            self._programs.append(self._loaded)
+
+    def close(self) -> None:
+        """End every program that is left: no `up` is under way any more."""
+        for program in self._programs:
+            program.close()
 
     def end(self, up: subprocess.Popen[str]) -> bool:
         """End an `up` and every process that it started: asked first, killed after GENTLE_SECONDS. Whether it was killed."""

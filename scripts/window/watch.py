@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from agent.states import Phase
 from scripts.window.clock import Clock, Heard
-from scripts.window.course import Course, Ending, Ran, Way
+from scripts.window.course import Course, Ending, Ran, Way, after
 from scripts.window.deadlines import Deadlines
 from scripts.window.engine import Engine
 from scripts.window.events import heard, stream
@@ -109,6 +109,8 @@ class Watch:
         with stream(lambda event: self._inbox.put(Told(record, heard(time.monotonic(), event)))) as events:
             up = self._engine.begin_up(course_.phase, course_.round, events)
             threading.Thread(target=lambda: self._inbox.put(Over.of(up)), daemon=True).start()
+            if isinstance(after(course_, Ran(Ending.DONE)), Course):
+                self._engine.load_program()
             over: Over | None = None
             while over is None:
                 message = self._next()

@@ -1,0 +1,36 @@
+"""The program that an engine runs, started ahead of it: its libraries take a second to load, in which writes would be refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+MODULE = "scripts.window.serve_program"
+
+
+class Program:
+    """One process for one `up`. It outlives this one if an engine is at work with it, and else ends with it."""
+
+    def __init__(self, project: Path) -> None:
+        # A session of its own: a terminal's ^C is for the window, which decides what it means.
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", MODULE],
+            cwd=project,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+
+    def address(self) -> str | None:
+        """Where an engine finds it, once it is loaded; None if it does not load: the engine then starts it itself, and says why."""
+        assert self.process.stdout is not None
+        port = self.process.stdout.readline().strip()
+        return f"127.0.0.1:{port}" if port else None
+
+    def close(self) -> None:
+        """End it, whatever it does: its engine is gone, or it has none."""
+        with self.process:
+            self.process.kill()
