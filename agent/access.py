@@ -72,8 +72,10 @@ def _text(server: Server, file: str) -> str:
 
 def refuse_managers(server: Server) -> None:
     """A cluster manager would promote an old replica while the primary is sealed, or undo what we do."""
-    for manager in MANAGERS:
-        if server.run("systemctl", "is-active", manager, check=False).stdout.strip() == "active":
+    # One call for all: on the way back each costs refused writes.
+    said = server.run("systemctl", "is-active", *MANAGERS, check=False).stdout.split()
+    for manager, state in zip(MANAGERS, said):
+        if state == "active":
             raise Refusal(
                 "no cluster manager that could promote a replica",
                 f"{manager} is active",
