@@ -6,7 +6,6 @@ again. A reboot ends it; a raised round begins it again.
 
 from __future__ import annotations
 
-import json
 from typing import Any, Dict, List, Mapping, Optional
 
 from agent import journal, sequences
@@ -64,8 +63,7 @@ def copy(subscriber: Subscriber) -> None:
     server, found = subscriber.postgres.server, subscriber.found()
     at = subscriber.target.read_json(POSITION)
     values = sequences.read(subscriber.target, list(found), subscriber.jobs)
-    before = server.read_json(COPIES_FILE)
-    samples = [*before.get("samples", []), [server.now(), at["lsn"], at["xid"]]]
+    samples = [*kept(server).get("samples", []), [server.now(), at["lsn"], at["xid"]]]
     server.write_json(COPIES_FILE, {"samples": pruned(samples, applied(found)), "sequences": values})
 
 
@@ -85,9 +83,7 @@ def pruned(samples: List[List[Any]], applied_up_to: Optional[str]) -> List[List[
 
 def kept(server: Server) -> Dict[str, Any]:
     """What was copied last."""
-    path = server.path(COPIES_FILE)
-    found: Dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
-    return found
+    return server.read_json(COPIES_FILE)
 
 
 def facts(server: Server, applied_up_to: Optional[str]) -> Facts:

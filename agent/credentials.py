@@ -45,7 +45,6 @@ def have_role(postgres: Postgres, password: str) -> List[str]:
     found = postgres.rows(
         f"SELECT rolpassword, rolreplication AND rolcanlogin AND NOT rolsuper AS fits FROM pg_authid WHERE rolname = '{READER}'"
     )
-    without = functions.missing(postgres)
     statements = {}
     if not found or not found[0]["fits"] or not verifies(found[0]["rolpassword"] or "", password):
         statements[f"{'altered' if found else 'created'} the role {READER}"] = (
@@ -65,6 +64,7 @@ def have_role(postgres: Postgres, password: str) -> List[str]:
         postgres.execute(sql)
     if sealed:  # a database made right before the seal: no way back after cutover covers it, and status says so
         return list(statements)
+    without = functions.missing(postgres)
     for database in without:
         functions.make(postgres, database)
     return list(statements) + [f"made the functions of the schema pgleap in {database}" for database in without]

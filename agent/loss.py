@@ -72,8 +72,7 @@ def _copied(subscriber: Subscriber, database: str) -> Dict[str, Tuple[int, bool]
             return sequences.read(subscriber.target, [database], 1)[database]
         except Refusal:
             pass
-    found: Dict[str, List[Any]] = copies.kept(subscriber.postgres.server).get("sequences", {}).get(database, {})
-    return {name: (int(last), bool(called)) for name, (last, called) in found.items()}
+    return sequences.from_json(copies.kept(subscriber.postgres.server).get("sequences", {}).get(database, {}))
 
 
 def _past(postgres: Postgres, database: str, copied: Mapping[str, Tuple[int, bool]]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Dict, Mapping, Sequence, Tuple
+from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from agent.other_side import OtherSide
 from agent.postgres import Postgres
@@ -32,7 +32,12 @@ def read(target: OtherSide, databases: Sequence[str], jobs: int) -> Dict[str, Va
 
 def parsed(text: str) -> Values:
     """What `READ` printed. Pure."""
-    return {name: (int(last), bool(called)) for name, (last, called) in json.loads(text).items()}
+    return from_json(json.loads(text))
+
+
+def from_json(found: Mapping[str, Sequence[Any]]) -> Values:
+    """Values as JSON has them, in which a pair is a list. Pure."""
+    return {name: (int(last), bool(called)) for name, (last, called) in found.items()}
 
 
 def set_all(postgres: Postgres, values: Mapping[str, Mapping[str, Tuple[int, bool]]], also: str, at_once: int) -> int:

@@ -7,7 +7,7 @@ server's root: up to version 15 an apply worker needs no less (PostgreSQL docume
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from agent import coverage
 from agent.client_rules import READER
@@ -58,6 +58,11 @@ class Subscriber:
         """DB_A's slots by name, live. Raises Refusal if DB_A does not answer."""
         return {row["slot"]: row for row in self.target.read_json(SLOTS)}
 
+    def by_database(self) -> List[Tuple[str, Optional[Dict[str, Any]], Optional[Dict[str, Any]]]]:
+        """Each database with its slot on DB_A and its subscription here, None where there is none. Raises Refusal if DB_A does not answer."""
+        there, slots = self.found(), self.slots()
+        return [(one, slots.get(slot_of(one)), there.get(one)) for one in coverage.databases(self.postgres)]
+
     def subscribe(self) -> List[str]:
         """Have every database follow. What was done."""
         there, slots = self.found(), self.slots()
@@ -104,11 +109,8 @@ class Subscriber:
 
     def stopped(self) -> List[str]:
         """The databases that will not follow any further by themselves, each in a sentence."""
-        slots = self.slots()
-        there = self.found()
         wrong = []
-        for database in coverage.databases(self.postgres):
-            slot, mine = slots.get(slot_of(database)), there.get(database)
+        for database, slot, mine in self.by_database():
             if slot is None:
                 wrong.append(f"{database} has no slot on DB_A")
             elif slot["status"] == "lost":
@@ -119,11 +121,8 @@ class Subscriber:
 
     def behind(self, fence: Fence) -> Optional[str]:
         """None if everything that DB_A wrote up to `fence` is applied here, in every database; else what is not."""
-        there, slots = self.found(), self.slots()
         wrong = []
-        for database in coverage.databases(self.postgres):
-            slot = slots.get(slot_of(database))
-            mine = there.get(database)
+        for database, slot, mine in self.by_database():
             if slot is None:
                 wrong.append(f"{database} has no slot on DB_A")
             elif mine is None or not mine["enabled"]:

@@ -19,10 +19,8 @@ LOG = "SELECT coalesce(pg_current_logfile(), '') AS file, current_setting('data_
 
 def against(subscriber: Subscriber) -> List[str]:
     """What stands against it on the old primary. Raises Refusal if DB_A does not answer."""
-    found, slots = subscriber.found(), subscriber.slots()
     wrong: List[str] = []
-    for database in coverage.databases(subscriber.postgres):
-        slot, mine = slots.get(slot_of(database)), found.get(database)
+    for database, slot, mine in subscriber.by_database():
         if slot is None:
             wrong.append(f"{database} has no slot on DB_A: it was not there, or not seen, when DB_A was made ready")
         elif slot["status"] == "lost":

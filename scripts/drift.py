@@ -50,6 +50,11 @@ def lets_clients_in(cluster: Facts) -> bool:
     return gate.get("rules") != "sealed" or gate.get("fromHere") is not None
 
 
+def known(found: Any) -> Facts:
+    """A part of the facts; empty if it could not be seen."""
+    return found if isinstance(found, Mapping) and "not seen" not in found else {}
+
+
 def is_standby(cluster: Facts) -> bool | None:
     """Whether a running cluster is in recovery; asked of its files if it lets nobody ask; None if that is not known."""
     inside = cluster.get("inside", {})

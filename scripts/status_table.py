@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.settings import Role, Server, Settings
-from scripts.drift import Facts, Seen, is_standby, state_of
+from scripts.drift import Facts, Seen, is_standby, known, state_of
 from scripts.way_back import WayBack
 
 # Where no terminal says how wide it is: a log, a pipe.
@@ -57,7 +57,7 @@ def _databases(settings: Settings, seen: Mapping[str, Seen]) -> Table:
             table.add_row(_name(server), escape(seen[server.name].why))
             continue
         cluster = running(facts) or {}
-        inside = _known(cluster.get("inside"))
+        inside = known(cluster.get("inside"))
         table.add_row(
             *(_name(server), _postgres(facts), _position(cluster, inside), _standbys(settings, inside), _gate(cluster)),
             *(_journal(facts), _sessions(settings, inside), _free(facts), _at_work(facts)),
@@ -93,10 +93,6 @@ def _by_address(settings: Settings) -> dict[str, str]:
     return {server.address: server.name for server in settings.servers.values()}
 
 
-def _known(found: Any) -> Facts:
-    return found if isinstance(found, Mapping) and "not seen" not in found else {}
-
-
 def _name(server: Server) -> str:
     return f"{server.name}\n[dim]{server.role.value}{', lost' if server.lost else ''}[/dim]"
 
@@ -105,7 +101,7 @@ def _postgres(facts: Facts) -> str:
     lines = []
     for version, cluster in facts["clusters"].items():
         if cluster["running"] is True:
-            number = str(_known(cluster.get("inside")).get("version", version)).split(" ", maxsplit=1)[0]
+            number = str(known(cluster.get("inside")).get("version", version)).split(" ", maxsplit=1)[0]
             kind = {True: "standby", False: "primary", None: UNSEEN}[is_standby(cluster)]
             lines.append(f"{number} {kind}")
         elif cluster["there"] is True:
@@ -135,7 +131,7 @@ def _standbys(settings: Settings, inside: Facts) -> str:
 
 
 def _gate(cluster: Facts) -> str:
-    gate = _known(cluster.get("gate"))
+    gate = known(cluster.get("gate"))
     if not gate:
         return UNSEEN if cluster else "-"
     if gate["rules"] != "sealed":
@@ -145,7 +141,7 @@ def _gate(cluster: Facts) -> str:
 
 def _journal(facts: Facts) -> str:
     journal = facts["journal"]
-    if not _known(journal):
+    if not known(journal):
         return UNSEEN if journal else "none"
     done = "" if journal["finished"] else " [bold]unfinished[/bold]"
     fence = journal.get("fence")
@@ -171,8 +167,8 @@ def _free(facts: Facts) -> str:
 
 
 def _at_work(facts: Facts) -> str:
-    lines = [f"{unit.removesuffix('.service')} {state}" for unit, state in _known(facts["units"]).items()]
-    target = _known(facts.get("target"))
+    lines = [f"{unit.removesuffix('.service')} {state}" for unit, state in known(facts["units"]).items()]
+    target = known(facts.get("target"))
     if target:
         lines.append(f"base backup {target['baseBackup'] or '-'}, new cluster {target['newCluster'] or '-'}")
         if target["underWay"] and target["said"]:

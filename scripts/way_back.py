@@ -9,7 +9,7 @@ from typing import Any
 
 from agent.states import Phase
 from components.settings import Settings
-from scripts.drift import Facts, Seen
+from scripts.drift import Facts, Seen, known
 
 
 class Kind(StrEnum):
@@ -44,20 +44,20 @@ def way_back(settings: Settings, seen: Mapping[str, Seen]) -> WayBack:
     if not settings.reverse_replication.enabled:
         return WayBack(Kind.NO, ["the stack wants no stream back (reverseReplication.enabled)"], after_cutover=True)
     primary, target = _stream(seen, settings.primary.name), _stream(seen, settings.target.name)
-    opened = settings.phase is Phase.CUTOVER or bool(_known(primary).get("follows"))
+    opened = settings.phase is Phase.CUTOVER or bool(known(primary).get("follows"))
     if not opened:
-        ahead = _known(_known(primary).get("ahead"))
+        ahead = known(known(primary).get("ahead"))
         return _of(ahead.get("against", []), ahead.get("notCovered", []), [], after_cutover=True)
     unseen = [
         f"{name} does not say how the stream is: {why}"
         for name, found in ((settings.primary.name, primary), (settings.target.name, target))
         if (why := _why_unseen(found, seen[name]))
     ]
-    follows = _known(primary).get("follows", {})
-    against = [*unseen, *_known(primary).get("against", []), *_known(target).get("changes", [])]
+    follows = known(primary).get("follows", {})
+    against = [*unseen, *known(primary).get("against", []), *known(target).get("changes", [])]
     if not follows and not unseen:
         against.append(f"{settings.primary.name} does not follow {settings.target.name}")
-    return _of(against, _known(target).get("notCovered", []), _progress(_known(primary)))
+    return _of(against, known(target).get("notCovered", []), _progress(known(primary)))
 
 
 def _of(against: list[str], not_covered: list[str], stream: list[str], after_cutover: bool = False) -> WayBack:
@@ -79,10 +79,6 @@ def _progress(primary: Facts) -> list[str]:
 def _stream(seen: Mapping[str, Seen], name: str) -> Any:
     facts = seen[name].facts
     return facts.get("stream", {}) if facts is not None else {"not seen": seen[name].why}
-
-
-def _known(found: Any) -> Facts:
-    return found if isinstance(found, Mapping) and "not seen" not in found else {}
 
 
 def _why_unseen(found: Any, seen: Seen) -> str:
