@@ -25,7 +25,7 @@ check: $(INSTALLED)  ## format, lint, types, shell: nothing is changed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@command -v shellcheck >/dev/null || { echo "Installing shellcheck"; apt-get update -q; apt-get install -y -q shellcheck; }
-	shellcheck .ci/run
+	shellcheck .ci/run components/*.sh
 
 test-fast: $(INSTALLED)  ## unit, component and agent tests: no root, seconds
 	$(BIN)/pytest -m "not lab and not faults and not way_back and not engine and not postgres" -n 2

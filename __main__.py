@@ -8,7 +8,9 @@ import pulumi
 
 from agent.states import Phase
 from components.agent_program import agent_program
-from components.fleet import Fleet, FleetArgs
+from components.fleet import Fleet
+from components.fleet_args import FleetArgs
+from components.instances import on_destroy
 from components.phases import MoveRefusedError, check_move
 from components.plan import authority, plan
 from components.stack_config import load
@@ -39,7 +41,8 @@ reach = Reach(
     round=settings.round,
     allowed=itself.get_output("finished").apply(allow),
 )
-fleet = Fleet("fleet", FleetArgs(settings, config.password, reach, agent_program()))
+instances_before = itself.get_output("instances").apply(lambda ids: dict(ids or {}))
+fleet = Fleet("fleet", FleetArgs(settings, config.secrets, reach, agent_program(), instances_before))
 
 pulumi.export("phase", settings.phase.value)
 pulumi.export("round", settings.round)
@@ -49,3 +52,6 @@ pulumi.export("finished", fleet.finished)
 # What is told in prepare stands in every later preview: what a way back after cutover would not bring along.
 told = fleet.after_cutover if settings.phase is Phase.PREPARE else itself.get_output("afterCutover")
 pulumi.export("afterCutover", told)
+if fleet.instances:
+    pulumi.export("instances", fleet.instances)
+    pulumi.export("onDestroy", on_destroy(settings))

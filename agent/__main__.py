@@ -8,14 +8,14 @@ import os
 import sys
 from typing import Any, Callable, List, Mapping
 
-from agent import copies, detached
+from agent import copies, detached, retirement
 from agent.install import INSTALLED
 from agent.report import Facts, Refusal
 from agent.server import Server
 from agent.states import Verb
 
 # Its own unit and its own lock: it may go on while other verbs run.
-LONG = (Verb.UPGRADE_TARGET,)
+LONG = (Verb.UPGRADE_TARGET, Verb.NEW_REPLICA)
 # They only read: no lock, so that they neither wait for a step nor hold one up.
 READING = (Verb.OBSERVE,)
 # How long a verb waits for another one's run on this server, in seconds: longer than any short verb takes.
@@ -32,8 +32,11 @@ def verb_function(verb: Verb) -> Callable[[Mapping[str, Any], Server], Facts]:
 def act(verb: Verb, desired: Mapping[str, Any], server: Server) -> Facts:
     """Do what is asked, alone on this server, and tell how long it took. Raises Refusal."""
     began = server.monotonic()
-    if verb in LONG:
-        long = importlib.import_module("agent.upgrade_target")
+    facts: Facts
+    if retirement.is_over(verb, server):
+        facts = {"changed": [], "because": "its PostgreSQL was stopped for good"}
+    elif verb in LONG:
+        long = importlib.import_module(f"agent.{verb.value.replace('-', '_')}")
         if long.is_short(desired, server):
             facts = verb_function(verb)(desired, server)
         else:

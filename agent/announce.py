@@ -13,7 +13,7 @@ from agent.other_side import OtherSide
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal
 from agent.server import Server
-from agent.states import MOVES, Phase, goes_back
+from agent.states import MOVES, Phase, goes_back, step_towards
 from agent.subscriber import Subscriber
 
 
@@ -24,7 +24,7 @@ def announce(desired: Mapping[str, Any], server: Server) -> Facts:
     """
     own = journal.read(server)
     phase, round_, is_target = Phase(desired["phase"]), int(desired["round"]), desired["side"] == "DB_A"
-    if is_target and phase not in (Phase.UPGRADE, Phase.CUTOVER):
+    if is_target and phase in (Phase.PREPARE, Phase.READONLY):
         authority.refuse_to_seal_open_target(own)
     accepted = desired.get("acceptDataLoss")
     told_from = desired.get("lossToldFrom") if accepted is False else None
@@ -140,9 +140,9 @@ def _refuse_no_move(own: Journal, phase: Phase, round_: int, is_target: bool) ->
             " or ".join(ways),
         )
     raise Refusal(
-        f"a move from {own.phase}: {' or '.join(MOVES[own.phase])}",
+        f"a move from {own.phase}: {' or '.join(MOVES[own.phase]) or 'none, it is the end'}",
         f"phase {phase}",
-        f"pulumi config set phase {MOVES[own.phase][0]} && pulumi preview",
+        f"pulumi config set phase {step_towards(own.phase, phase)} && pulumi preview",
     )
 
 

@@ -19,6 +19,9 @@ LOCAL_ROLE = "pgleap_root"
 # How each side reads the other's journal, and DB_A streams: from the other side's address only.
 READER = "pgleap"
 IDENT_MAP = "pgleap"
+# The replicas of DB_A: a block of its own, which stays when pgleap goes.
+STANDBYS_BEGIN = "# replicas of this server, let in by pgleap: begin\n"
+STANDBYS_END = "# replicas of this server: end\n"
 
 
 def split(text: str) -> Tuple[str, str]:
@@ -51,6 +54,13 @@ def with_rules(text: str, readers: Sequence[str], sealed: bool, upgrader: Option
     return "".join([*lines, END, split(text)[1]])
 
 
+def with_seal(text: str, sealed: bool) -> str:
+    """The pg_hba.conf whose block of ours, otherwise as it is, refuses clients or does not."""
+    ours, rest = split(text)
+    plain = ours.replace(SEALED, "")
+    return (plain.replace(END, SEALED + END) if sealed else plain) + rest
+
+
 def without_rules(text: str) -> str:
     return split(text)[1]
 
@@ -61,3 +71,22 @@ def with_identities(text: str, upgrader: Optional[str] = None) -> str:
     if upgrader is not None:
         lines.append(f'{IDENT_MAP} postgres "{upgrader}"\n')
     return "".join([BEGIN, *lines, END, split(text)[1]])
+
+
+def with_standbys(text: str, user: str, addresses: Sequence[str], method: str) -> str:
+    """The pg_hba.conf in which the servers at `addresses` may stream as `user`, and nobody else by this block. Right after pgleap's
+    own rules, none of which is about replication but its own role's: what is first counts."""
+    ours, rest = split(text)
+    lines = [
+        f'host replication "{user}" {address}/{ip_address(address).max_prefixlen} {method}\n' for address in addresses
+    ]
+    block = "".join([STANDBYS_BEGIN, *lines, STANDBYS_END]) if lines else ""
+    return ours + block + without_standbys(rest)
+
+
+def without_standbys(text: str) -> str:
+    """The rules without that block."""
+    before, begin, after = text.partition(STANDBYS_BEGIN)
+    if not begin or STANDBYS_END not in after:
+        return text
+    return before + after.split(STANDBYS_END, 1)[1]

@@ -10,7 +10,8 @@ import base64
 import hashlib
 import hmac
 import os
-from typing import Any, List, Mapping
+import re
+from typing import Any, List, Mapping, Optional
 
 from agent import client_rules, functions
 from agent.client_rules import READER
@@ -23,14 +24,19 @@ SCRAM_ITERATIONS = 4096
 
 
 def credentials(desired: Mapping[str, Any], server: Server) -> Facts:
-    """Keep the password where pgleap's programs find it and, where `owns_role` is set, have the role and its functions."""
+    """Keep the password where pgleap's programs find it and, where `owns_role` is set, have the role and its functions.
+
+    A new replica also gets that of `replication`: the fleet's own role that it streams as.
+    """
     changed: List[str] = []
     password = desired["password"]
-    # libpq's password file escapes these two (PostgreSQL documentation, "The Password File").
-    line = f"*:*:*:{READER}:" + password.replace("\\", "\\\\").replace(":", "\\:")
-    file = server.path(PASSWORD_FILE)
-    if not file.exists() or file.read_text() != line + "\n":
-        server.write_durably(PASSWORD_FILE, (line + "\n").encode(), mode=0o600, owner=server.owner(OS_USER))
+    lines = [password_line(READER, password)]
+    streams_as = desired.get("replication")
+    if streams_as:
+        lines.append(password_line(streams_as["user"], streams_as["password"]))
+    file, text = server.path(PASSWORD_FILE), "".join(lines)
+    if not file.exists() or file.read_text() != text:
+        server.write_durably(PASSWORD_FILE, text.encode(), mode=0o600, owner=server.owner(OS_USER))
         changed.append(f"wrote {PASSWORD_FILE}")
     if desired["owns_role"]:
         changed += have_role(Postgres(server, from_desired(desired["postgres"]), desired["address"]), password)
@@ -38,6 +44,19 @@ def credentials(desired: Mapping[str, Any], server: Server) -> Facts:
         "changed": changed,
         "because": "role and password were brought up to date" if changed else "they are there already",
     }
+
+
+def password_line(user: str, password: str) -> str:
+    """libpq's password file escapes these two (PostgreSQL documentation, "The Password File"). Pure."""
+    user, password = (text.replace("\\", "\\\\").replace(":", "\\:") for text in (user, password))
+    return f"*:*:*:{user}:{password}\n"
+
+
+def password_of(user: str, text: str) -> Optional[str]:
+    """A role's password in a file of such lines; None if there is none. Pure."""
+    start = password_line(user, "")[:-1]
+    found = next((line for line in text.splitlines() if line.startswith(start)), None)
+    return None if found is None else re.sub(r"\\(.)", r"\1", found[len(start) :])
 
 
 def have_role(postgres: Postgres, password: str) -> List[str]:

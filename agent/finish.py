@@ -18,6 +18,8 @@ EXPECTED: Dict[str, Dict[Phase, Tuple[Authority, ...]]] = {
         Phase.READONLY: (Authority.SEALED,),
         Phase.UPGRADE: (Authority.SEALED,),
         Phase.CUTOVER: (Authority.RELEASED,),
+        Phase.REPLICAS: (Authority.RELEASED,),
+        Phase.RETIRE: (Authority.RELEASED,),
     },
     "DB_A": {
         # Sealed: it had opened, and is built anew by and by.
@@ -25,6 +27,8 @@ EXPECTED: Dict[str, Dict[Phase, Tuple[Authority, ...]]] = {
         Phase.READONLY: (Authority.NONE,),
         Phase.UPGRADE: (Authority.NONE, Authority.SEALED),
         Phase.CUTOVER: (Authority.HOLDS,),
+        Phase.REPLICAS: (Authority.HOLDS,),
+        Phase.RETIRE: (Authority.HOLDS,),
     },
 }
 

@@ -19,7 +19,7 @@ def bring(gate: Gate, desired: Mapping[str, Any], postgres: Postgres, other: Oth
     """Bring it to `gate`; `other` is DB_A. Raises Refusal."""
     own = journal.must_read(postgres.server)
     access.refuse_managers(postgres.server)
-    access.have_way_in(postgres, [other.address])
+    access.have_way_in(postgres, desired["readers"])
     refuse_a_replica(postgres)
     if gate is Gate.OPEN:
         return _open(desired, postgres, own, other)
@@ -41,7 +41,7 @@ def _seal(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
         return facts_of(changed, "it is sealed, and nothing was written since its fence", own)
     seal.refuse_other_writers(postgres)
     progress("refusing clients: from here on writes are refused")
-    changed += seal.seal(postgres, [other.address], float(desired["graceSeconds"]))
+    changed += seal.seal(postgres, desired["readers"], float(desired["graceSeconds"]))
     fence = seal.take_fence(postgres)
     if own.fence is None or own.fence.xid != fence.xid:
         own = journal.update(server, authority=Authority.SEALED, fence=fence)
@@ -62,7 +62,7 @@ def _stay_sealed(
 ) -> Facts:
     """The stream writes here, so its own fence proves nothing any more; DB_A's counts."""
     if seal.is_whole(postgres, quiet=False) is not None:
-        changed += seal.seal(postgres, [other.address], float(desired["graceSeconds"]))
+        changed += seal.seal(postgres, desired["readers"], float(desired["graceSeconds"]))
     theirs = journal.from_json(other.journal())
     if theirs.fence != own.must_apply:
         own = journal.update(postgres.server, must_apply=theirs.fence)
@@ -108,7 +108,7 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
         if own.must_apply is not None or own.authority is Authority.RELEASED:
             changed += _come_back(desired, postgres, own.must_apply, other, accepted)
     own = journal.update(postgres.server, authority=Authority.HOLDS, epoch=epoch, fence=None, must_apply=None)
-    changed += seal.unseal(postgres, [other.address])
+    changed += seal.unseal(postgres, desired["readers"])
     if other.lost:
         changed += drop_slot(postgres)
     return facts_of(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import partial
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from agent import catalog, coverage, functions
 from agent.coverage import Table
-from agent.postgres import Postgres
+from agent.postgres import Postgres, wait_until
 from agent.report import progress
 from agent.server import STATE_FOLDER, Server
 
@@ -19,6 +19,8 @@ BASELINE_FILE = f"{STATE_FOLDER}/catalog.json"
 IDENTITIES_FILE = f"{STATE_FOLDER}/identities.json"
 # Each ALTER takes a lock in a table that has room for max_locks_per_transaction x max_connections, 6,400 by default.
 TABLES_AT_ONCE = 500
+# What a walsender needs to end, with room for a loaded machine.
+ENDING_SECONDS = 30
 
 
 def slot_of(database: str) -> str:
@@ -68,6 +70,56 @@ def _publish(postgres: Postgres, database: str, tables: Sequence[Table]) -> None
         f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
     )
     postgres.execute("\n".join(statements), database, writing=True)
+
+
+def take_away(postgres: Postgres) -> List[str]:
+    """Publication, slots and added identities go: nobody follows DB_A that way any more. What was done."""
+    server = postgres.server
+    before: Dict[str, Dict[str, str]] = server.read_json(IDENTITIES_FILE)
+    changed: List[str] = []
+    for database in coverage.databases(postgres):
+        published = postgres.rows(f"SELECT FROM pg_publication WHERE pubname = '{PUBLICATION}'", database)
+        if published:
+            # A table may have been dropped or renamed since, or was given another identity by its owner.
+            back = [_identity_back(name, was) for name, was in before.get(database, {}).items()]
+            postgres.execute("\n".join([*back, f"DROP PUBLICATION {PUBLICATION};"]), database, writing=True)
+            changed.append(f"took the publication of {database} away")
+    _end_walsenders(postgres)
+    dropped = postgres.rows(
+        f"SELECT slot_name, pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name ~ '^{PUBLICATION}_'"
+    )
+    changed += [f"dropped the slot {row['slot_name']}" for row in dropped]
+    server.write_json(IDENTITIES_FILE, {})
+    server.write_json(BASELINE_FILE, {})
+    return changed
+
+
+def _end_walsenders(postgres: Postgres) -> None:
+    """One holds its slot for a while after its subscription has gone, or its server has died; a slot left behind fills the disk."""
+
+    def look() -> Optional[str]:
+        rows = postgres.rows(
+            "SELECT slot_name, pg_terminate_backend(active_pid) FROM pg_replication_slots"
+            f" WHERE slot_name ~ '^{PUBLICATION}_' AND active_pid IS NOT NULL"
+        )
+        return ", ".join(row["slot_name"] for row in rows) or None
+
+    wait_until(
+        postgres.server,
+        ENDING_SECONDS,
+        "nobody to follow DB_A by the slots of the stream back",
+        look,
+        "see that the old primary has no subscription any more (pg_subscription), then run `pulumi up` again",
+    )
+
+
+def _identity_back(table: str, was: str) -> str:
+    quoted = table.replace("'", "''")
+    kind = "NOTHING" if was == "n" else "DEFAULT"
+    return (
+        f"DO $$ BEGIN IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('{quoted}') AND relreplident = 'f') THEN"
+        f" ALTER TABLE {table} REPLICA IDENTITY {kind}; END IF; END $$;"
+    )
 
 
 def changes(postgres: Postgres, jobs: int) -> List[str]:

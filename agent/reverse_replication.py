@@ -24,8 +24,11 @@ def reverse_replication(desired: Mapping[str, Any], server: Server) -> Facts:
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
     target = OtherSide.from_desired(desired["otherSide"], server, postgres.cluster.program("psql"))
     subscriber = Subscriber(postgres, target, int(desired["jobs"]))
-    if Stream(desired["stream"]) is Stream.NONE:
-        return _end(subscriber)
+    stream = Stream(desired["stream"])
+    if stream is Stream.NONE:
+        return _end(subscriber, refresh=True)
+    if stream is Stream.REMOVED:
+        return _end(subscriber, refresh=False)
     own = journal.must_read(server)
     if own.must_apply is None:
         theirs = journal.from_json(target.journal())
@@ -38,16 +41,16 @@ def reverse_replication(desired: Mapping[str, Any], server: Server) -> Facts:
     return {"changed": changed, "because": "DB_A has opened, and the way back is to lose nothing"}
 
 
-def _end(subscriber: Subscriber) -> Facts:
-    """Only once this database takes writes again: views are refreshed, then the subscriptions go, so that a run that died goes on."""
+def _end(subscriber: Subscriber, refresh: bool) -> Facts:
+    """Only once nothing more is to come: views are refreshed where this database takes writes again, then the subscriptions go, so
+    that a run that died goes on."""
     postgres = subscriber.postgres
     followed = list(subscriber.found())
     changed: List[str] = []
-    for database in followed:
+    for database in followed if refresh else ():
         progress(f"refreshing {database}'s materialized views")
         postgres.execute(REFRESH, database)
         changed.append(f"refreshed the materialized views of {database}")
     changed += subscriber.drop()
-    if changed:
-        copies.end(postgres.server)
+    copies.end(postgres.server)  # always: a run before this one may have died after it dropped the last subscription
     return {"changed": changed, "because": "the stream has done its work" if changed else "there is no stream"}

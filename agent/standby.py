@@ -4,18 +4,18 @@ checked beside it. Sealed from its first start: between promotion and stop it wo
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 from typing import List, Optional
 
-from agent import authority, configuration, journal, new_cluster, pg_upgrade
+from agent import authority, base_backup, configuration, journal, new_cluster, pg_upgrade
+from agent.base_backup import Source
 from agent.client_rules import READER
 from agent.cluster import OS_USER
 from agent.configuration import Carried
 from agent.journal import Authority
 from agent.postgres import PASSWORD_FILE, wait_until
-from agent.report import Facts, Refusal, progress
+from agent.report import Facts, Refusal
 from agent.subscriber import SUBSCRIPTION
 from agent.target import SLOT, UpgradeTarget
 
@@ -78,9 +78,7 @@ def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
     target.note(baseBackup="under way", newCluster=None)
     if target.old.is_running() or server.path(old.data).exists():
         target.old.stop()
-    if old.layout == "debian" and not server.path(old.config).exists():
-        server.run("pg_createcluster", "--datadir", old.data, "--port", str(old.port), str(old.version), old.name)
-    _empty_folder(target, old.data)
+    base_backup.make_place(server, old)
     for location in json.loads(
         target.primary.ask(
             "SELECT coalesce(json_agg(l), '[]') FROM (SELECT pg_tablespace_location(oid) l FROM pg_tablespace) t WHERE l <> '';"
@@ -101,31 +99,8 @@ def _base_backup(target: UpgradeTarget) -> None:
         f"SELECT pg_create_physical_replication_slot('{SLOT}', true)"
         f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{SLOT}');"
     )
-    last: List[str] = [""]
-    tail: List[str] = []
-
-    def on_line(line: str) -> None:
-        tail.append(line)
-        del tail[:-20]
-        percent = re.search(r"\((\d+)%\)", line)
-        if percent and percent.group(1) != last[0]:
-            last[0] = percent.group(1)
-            progress(f"base backup from {primary.name}: {last[0]} %")
-
-    status = server.stream(
-        old.program("pg_basebackup"), "--pgdata", old.data, "--host", primary.address, "--port", str(primary.port), "--username", READER,
-        "--no-password", "--wal-method=stream", "--slot", SLOT, "--checkpoint=fast", "--progress",
-        user=OS_USER, seconds=target.limits.base_backup, on_line=on_line, environment={"PGPASSFILE": str(server.path(PASSWORD_FILE))},
-    )  # fmt: skip
-    if status != 0:
-        found = (
-            f"not finished after {target.limits.base_backup:g} s"
-            if status is None
-            else f"exit status {status}: {' '.join(tail)[-1500:]}"
-        )
-        raise Refusal(
-            "the base backup to finish", found, "mend what it says, raise the round, and run `pulumi up` again"
-        )
+    source = Source(primary.name, primary.address, primary.port, READER, SLOT)
+    base_backup.take(server, old, source, target.limits.base_backup)
 
 
 def _configure(target: UpgradeTarget, carried: Carried) -> None:
@@ -140,10 +115,7 @@ def _configure(target: UpgradeTarget, carried: Carried) -> None:
     configuration.write(server, old, carried, own, auto={})
     target.write_sealed_rules(old, carried)
     server.write_durably(f"{old.data}/standby.signal", b"", mode=0o600, owner=server.owner(OS_USER))
-    if old.layout == "debian":
-        server.write_durably(f"{old.config}/start.conf", b"auto\n")
-    else:
-        server.run("systemctl", "enable", old.unit)
+    base_backup.starts_with_the_machine(server, old)
 
 
 def _wait_for_stream(target: UpgradeTarget) -> None:
@@ -164,14 +136,6 @@ def _wait_for_stream(target: UpgradeTarget) -> None:
         look,
         f"journalctl -u {target.old.cluster.unit} on DB_A, and the log of {target.primary.name}",
     )
-
-
-def _empty_folder(target: UpgradeTarget, folder: str) -> None:
-    path = target.server.path(folder)
-    if path.exists():
-        shutil.rmtree(path)
-    uid, gid = target.server.owner(OS_USER)
-    target.server.run("install", "-d", "-m", "0700", "-o", str(uid), "-g", str(gid), str(path))
 
 
 def _empty_tablespace(target: UpgradeTarget, location: str) -> None:

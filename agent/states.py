@@ -13,6 +13,8 @@ class Phase(str, Enum):
     READONLY = "readonly"
     UPGRADE = "upgrade"
     CUTOVER = "cutover"
+    REPLICAS = "replicas"
+    RETIRE = "retire"
 
     def __str__(self) -> str:
         return self.value
@@ -22,7 +24,9 @@ MOVES: Dict[Phase, Tuple[Phase, ...]] = {
     Phase.PREPARE: (Phase.READONLY,),
     Phase.READONLY: (Phase.UPGRADE, Phase.PREPARE),
     Phase.UPGRADE: (Phase.CUTOVER, Phase.PREPARE),
-    Phase.CUTOVER: (Phase.UPGRADE,),
+    Phase.CUTOVER: (Phase.REPLICAS, Phase.UPGRADE),
+    Phase.REPLICAS: (Phase.RETIRE, Phase.CUTOVER),
+    Phase.RETIRE: (),
 }
 
 
@@ -30,6 +34,12 @@ def goes_back(before: Phase, to: Phase) -> bool:
     """Whether the move leads to an earlier column of the table."""
     order = list(Phase)
     return order.index(to) < order.index(before)
+
+
+def step_towards(before: Phase, to: Phase) -> Phase:
+    """The move from `before` that leads in the direction of `to`; `before` itself where there is none."""
+    same_way = [move for move in MOVES[before] if goes_back(before, move) == goes_back(before, to)]
+    return (*same_way, before)[0]
 
 
 class Gate(str, Enum):
@@ -55,6 +65,8 @@ class Stream(str, Enum):
     # Made ready on DB_A. Once DB_A has opened, the old primary follows, also in `upgrade`.
     READY = "ready"
     APPLYING = "applying"
+    # At the end: nothing of it stays on either side, and there is no way back any more.
+    REMOVED = "removed"
 
 
 class Hosts(str, Enum):
@@ -85,6 +97,11 @@ class Verb(str, Enum):
     CLIENT_GATE = "client-gate"
     UPGRADE_TARGET = "upgrade-target"
     REVERSE_REPLICATION = "reverse-replication"
+    REPLICATION = "replication"
+    SYNCHRONOUS_REPLICATION = "synchronous-replication"
+    NEW_REPLICA = "new-replica"
+    UNUSED = "unused"
+    RETIREMENT = "retirement"
     FINISH = "finish"
     OBSERVE = "observe"
     UNINSTALL = "uninstall"

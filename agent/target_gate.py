@@ -23,7 +23,7 @@ def bring(gate: Gate, desired: Mapping[str, Any], postgres: Postgres, other: Oth
     if (own.authority is Authority.HOLDS and own.phase is Phase.UPGRADE) or own.authority is Authority.SEALED:
         return _seal_for_way_back(desired, postgres, own, other)
     authority.refuse_to_seal_open_target(own)
-    return _stay_sealed(postgres, own, other)
+    return _stay_sealed(desired, postgres, own, other)
 
 
 def _seal_for_way_back(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
@@ -37,14 +37,14 @@ def _seal_for_way_back(desired: Mapping[str, Any], postgres: Postgres, own: Jour
         return facts_of(changed, "it is sealed, and nothing was written since its fence", own)
     statistics.stop(postgres.server)
     progress("refusing clients: from here on writes are refused")
-    changed = seal.seal(postgres, [other.address], float(desired["graceSeconds"]))
+    changed = seal.seal(postgres, desired["readers"], float(desired["graceSeconds"]))
     fence = seal.take_fence(postgres)
     own = journal.update(postgres.server, authority=Authority.SEALED, fence=fence, renounced=own.epoch)
     changed.append(f"fence at transaction id {fence.xid}, {fence.lsn}; renounced epoch {own.epoch}")
     return facts_of(changed, "the old primary follows up to this fence, and opens only then", own)
 
 
-def _stay_sealed(postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
+def _stay_sealed(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
     """DB_A is built sealed; this verifies it and, if a release was not taken up, renounces it so that it can be taken back."""
     server = postgres.server
     own, changed = _renounce(own, other, postgres)
@@ -52,7 +52,7 @@ def _stay_sealed(postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
         return facts_of(changed, "no PostgreSQL of this version runs here, so no client gets in", own)
     if not access.is_sealed(server, postgres.cluster):
         changed += access.write_rules(
-            server, postgres.cluster, [other.address], sealed=True, on_target=own.upgraded_at is None
+            server, postgres.cluster, desired["readers"], sealed=True, on_target=own.upgraded_at is None
         )
         postgres.reload()
 
@@ -93,7 +93,7 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
         old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
         epoch = _epoch_without(own, other, desired, postgres) if other.lost else _epoch_released(own, other, postgres)
         own = journal.update(server, authority=Authority.HOLDS, epoch=epoch, fence=None)
-    changed = seal.unseal(postgres, [other.address])
+    changed = seal.unseal(postgres, desired["readers"])
     changed += statistics.resume(postgres, int(desired["jobs"]))
     why = (
         f"{other.name} is lost, and DB_A had replayed its fence"

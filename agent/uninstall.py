@@ -1,7 +1,8 @@
 """Verb `uninstall`: everything of pgleap's is taken away from a server, and what pgleap did not make stays.
 
-Only from a finished prepare: there the old primary is open, the hosts files are as they were, and DB_A serves nobody. It can be
-run again after it stopped half-way; the agent itself goes last.
+From a finished prepare: there the old primary is open, the hosts files are as they were, and DB_A serves nobody. Or from a finished
+retire: DB_A and the new replicas are the fleet then, and stay as they are, as do the hosts files. It can be run again after it
+stopped half-way; the agent itself goes last.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import shutil
 from pathlib import Path
-from typing import Any, List, Mapping
+from typing import Any, Dict, List, Mapping, Tuple
 
-from agent import client_rules, functions, hosts_file, journal, new_cluster, offline_tasks, statistics
+from agent import client_rules, functions, hosts_file, journal, new_cluster, new_replica, offline_tasks, statistics
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.cluster import Cluster, from_desired
 from agent.detached import Run
@@ -23,52 +24,76 @@ from agent.server import STATE_FOLDER, Server
 from agent.states import Phase, Verb
 from agent.target import SLOT, UpgradeTarget, read_target
 
+# What the journal says where pgleap can be taken away, by part: from a finished prepare, and from a finished retire.
+EXPECTED: Dict[str, Tuple[Tuple[Phase, Authority], Tuple[Phase, Authority]]] = {
+    "old primary": ((Phase.PREPARE, Authority.HOLDS), (Phase.RETIRE, Authority.RELEASED)),
+    "old replica": ((Phase.PREPARE, Authority.NONE), (Phase.RETIRE, Authority.NONE)),
+    "new replica": ((Phase.PREPARE, Authority.NONE), (Phase.RETIRE, Authority.NONE)),
+    "DB_A": ((Phase.PREPARE, Authority.NONE), (Phase.RETIRE, Authority.HOLDS)),
+}
 GO_BACK = "go back to prepare first: pulumi config set phase prepare, raise the round, pulumi up"
 
 
 def uninstall(desired: Mapping[str, Any], server: Server) -> Facts:
-    """Take away what pgleap made on this server, by its `part`: "old primary", "old replica", "DB_A" or "client".
+    """Take away what pgleap made on this server, by its `part`: "old primary", "old replica", "DB_A", "new replica" or "client".
 
-    `user` is SSH's, to whose home the agent was delivered. Raises Refusal before anything is touched if the fleet is not in a
-    finished prepare, as far as this server knows.
+    `user` is SSH's, to whose home the agent was delivered. Raises Refusal before anything is touched if the fleet has not finished
+    `phase`, prepare or retire, as far as this server knows.
     """
-    part, changed = desired["part"], []
+    part, retired = desired["part"], Phase(desired["phase"]) is Phase.RETIRE
     if part == "client":
-        _refuse_managed(server)
+        _refuse_managed(server, retired)
+        changed = []
     else:
-        _refuse_unless_prepared(server, Authority.HOLDS if part == "old primary" else Authority.NONE)
-    if part == "DB_A":
-        changed += _take_away_target(read_target(desired, server))
-    elif part != "client":
-        changed += _leave(
-            Postgres(server, from_desired(desired["postgres"]), desired["address"]), part == "old primary"
-        )
+        _refuse_unless_finished(server, *EXPECTED[part][retired])
+        changed = _leave_retired(desired, server) if retired else _leave_prepared(desired, server)
     changed += _take_away_files(server, str(Path(f"~{desired['user']}").expanduser()))
     return {"changed": changed, "because": "nothing of pgleap's is to stay"}
 
 
-def _refuse_managed(server: Server) -> None:
-    if server.read_json(hosts_file.RECORD):
+def _leave_prepared(desired: Mapping[str, Any], server: Server) -> List[str]:
+    """What pgleap made of DB_A and of the new replicas goes."""
+    part = desired["part"]
+    if part == "DB_A":
+        return _take_away_target(read_target(desired, server))
+    postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
+    return new_replica.take_away(postgres) if part == "new replica" else _leave(postgres, part == "old primary")
+
+
+def _leave_retired(desired: Mapping[str, Any], server: Server) -> List[str]:
+    """The new databases stay, without pgleap's rules and roles; the old ones are stopped."""
+    cluster = from_desired(desired["newPostgres" if desired["part"] == "DB_A" else "postgres"])
+    postgres = Postgres(server, cluster, desired["address"])
+    if desired["part"] in ("DB_A", "new replica"):
+        return _leave(postgres, desired["part"] == "DB_A")
+    return _take_away_rules(server, cluster) if server.path(cluster.hba_file).exists() else []
+
+
+def _refuse_managed(server: Server, retired: bool) -> None:
+    if server.read_json(hosts_file.RECORD) and not retired:
         raise Refusal("a hosts file as it was before pgleap", "pgleap still manages it", GO_BACK)
     held = sorted(server.read_json(offline_tasks.RECORD))
     if held:
         raise Refusal("tasks that pgleap does not hold", f"it holds {', '.join(held)}", GO_BACK)
 
 
-def _refuse_unless_prepared(server: Server, authority: Authority) -> None:
-    """An old replica has no journal."""
+def _refuse_unless_finished(server: Server, phase: Phase, authority: Authority) -> None:
+    """Replicas have no journal."""
     own = journal.read(server)
-    if own is not None and (own.phase, own.finished, own.authority) != (Phase.PREPARE, True, authority):
+    if own is not None and (own.phase, own.finished, own.authority) != (phase, True, authority):
         state = f"{own.phase} {'finished' if own.finished else 'unfinished'}, authority: {own.authority.value}"
-        raise Refusal(f"prepare finished, authority: {authority.value}", state, GO_BACK)
-    if Run(server, Verb.UPGRADE_TARGET.value).is_under_way():
-        raise Refusal(
-            "no work under way on DB_A", "its database is being built", "wait for it: scripts/status shows it"
-        )
+        raise Refusal(f"{phase} finished, authority: {authority.value}", state, GO_BACK)
+    for verb in (Verb.UPGRADE_TARGET, Verb.NEW_REPLICA):
+        if Run(server, verb.value).is_under_way():
+            raise Refusal(
+                "no work under way on this server",
+                "its database is being built",
+                "wait for it: scripts/status shows it",
+            )
 
 
 def _leave(postgres: Postgres, is_primary: bool) -> List[str]:
-    """The old primary or an old replica: rules and roles go. It is left as its own rules have it."""
+    """A database that goes on: rules, and a primary's roles, go. It is left as its own rules have it."""
     server, cluster = postgres.server, postgres.cluster
     superuser = postgres.as_superuser()
     without = superuser.answers()

@@ -15,16 +15,17 @@ from components.step import Delivery, Reach, Step
 
 @dataclass(frozen=True)
 class AgentArgs:
-    """One server, the packed program, and the steps that come before."""
+    """One server, the packed program, and the steps that come before; `instance` is the EC2 instance's id, if the program makes it."""
 
     server: Server
     reach: Reach
     program: AgentProgram
     after: Sequence[pulumi.Resource] = ()
+    instance: pulumi.Output[str] | None = None
 
 
 class Agent(pulumi.ComponentResource):
-    """A new agent, address or host key replaces this file only: the steps that call it are not run again. A raised round does not."""
+    """A new agent, address, host key or instance replaces this file only: the steps that call it are not run again. A raised round does not."""
 
     installed: Step
 
@@ -32,12 +33,14 @@ class Agent(pulumi.ComponentResource):
         super().__init__("pgleap:fleet:Agent", name, None, opts)
         after = list(args.after)
         own = pulumi.ResourceOptions(parent=self)
-        delivery = Delivery(f"{name}-file", args.server, args.program, args.reach, after=after, opts=own)
+        delivery = Delivery(
+            f"{name}-file", args.server, args.program, args.reach, instance=args.instance, after=after, opts=own
+        )
         self.installed = Step(
             name,
             args.server,
             Verb.INSTALL,
-            {"sha256": args.program.sha256},
+            {"sha256": args.program.sha256, **({} if args.instance is None else {"instance": args.instance})},
             args.reach,
             program=args.program.delivered,
             every_round=False,

@@ -7,10 +7,13 @@ those of single values, and a value that is of the wrong kind is left to the che
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from components.config_checks_aws import aws_checks
+from components.config_checks_instances import instance_checks
 from components.config_errors import config_path
 from components.config_fields import shown
 
@@ -21,6 +24,17 @@ NEWEST_VERSION = 18
 # Steps of old replicas bear the name of a server or of one of these groups: `db2-sessions-online`.
 GROUPS = ("online", "others")
 HOSTS_ROLES = ("online", "drained", "worker")
+ROLES = ("primary", "replica", "target", "new-replica", *HOSTS_ROLES)
+# Keys of a server that only some roles have.
+KEYS_OF_ROLES: dict[str, tuple[str, ...]] = {
+    "tasks": ("worker",),
+    "keepUntil": ("worker",),
+    "reload": HOSTS_ROLES,
+    "takesOver": ("new-replica",),
+    "instance": ("target", "new-replica"),
+    "instanceId": ("primary", "replica", "drained"),
+    "targetGroups": ("drained",),
+}
 Raw = Mapping[str, Any]
 
 
@@ -32,10 +46,15 @@ def cross_checks(config: Raw) -> Iterator[str]:
         yield from _roles(servers)
         yield from _addresses(servers)
         yield from _keys_for_roles(servers)
+        yield from _takes_over(servers)
+        yield from _synchronous(servers, _map(config.get("replication")).get("synchronousStandbyNames"))
         yield from _host_keys(servers, config)
         yield from _reads_from(servers, config.get("readsFrom"))
         yield from _names(servers, _map(config.get("names")))
         yield from _lost(servers, config)
+        terminate = _is_true(config.get("terminate"))
+        yield from aws_checks(servers, _map(config.get("aws")), _map(config.get("loadBalancer")), terminate=terminate)
+        yield from instance_checks(config, servers)
     yield from _versions(_map(config.get("versions")))
     yield from _places(_map(config.get("postgres")))
     yield from _stream(_map(config.get("reverseReplication")))
@@ -104,9 +123,40 @@ def _keys_for_roles(servers: Mapping[str, Raw]) -> Iterator[str]:
         tasks = server.get("tasks")
         if isinstance(tasks, list) and len(set(map(str, tasks))) < len(tasks):
             yield f"{config_path('servers', name, 'tasks')}: the same unit twice; name each once"
-        for key, roles in (("tasks", ("worker",)), ("keepUntil", ("worker",)), ("reload", HOSTS_ROLES)):
-            if key in server and role in ("primary", "replica", "target", *HOSTS_ROLES) and role not in roles:
+        for key, roles in KEYS_OF_ROLES.items():
+            if key in server and role in ROLES and role not in roles:
                 yield f"{config_path('servers', name, key)}: {name} has the role {role}; only {', '.join(roles)} can have it"
+
+
+def _takes_over(servers: Mapping[str, Raw]) -> Iterator[str]:
+    """A new replica takes over the names of one old replica, and no two the same: what a name leads to must not be a matter of luck."""
+    replicas = _with_role(servers, "replica")
+    heirs: dict[object, str] = {}
+    for name in _with_role(servers, "new-replica"):
+        heir_of = servers[name].get("takesOver")
+        if heir_of is None:
+            continue
+        path = config_path("servers", name, "takesOver")
+        if heir_of not in replicas:
+            yield f"{path}: {shown(heir_of)} is no server with the role replica; give one ({', '.join(replicas)})"
+        elif heirs.setdefault(heir_of, name) != name:
+            yield f"{path}: {heirs[heir_of]} takes the names of {shown(heir_of)} over already; give another one"
+
+
+def _synchronous(servers: Mapping[str, Raw], setting: object) -> Iterator[str]:
+    """A value that PostgreSQL refuses, or a name that nobody has, is found out with names moved or every commit waiting."""
+    if not isinstance(setting, str) or not setting.strip():
+        return
+    path, replicas = config_path("replication", "synchronousStandbyNames"), _with_role(servers, "new-replica")
+    inner = re.sub(r"^\s*((first|any)\s+)?\d+\s*\((.*)\)\s*$", r"\3", setting, flags=re.IGNORECASE)
+    for word in (word.strip() for word in inner.split(",")):
+        name = word.strip('"')
+        if word == "*":
+            continue
+        if name not in replicas:
+            yield f"{path}: {shown(name)} is no server with the role new-replica; give one ({', '.join(replicas) or 'there is none'})"
+        elif word == name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_$]*", name):
+            yield f'{path}: {name} needs double quotes there, "{name}"; PostgreSQL reads it no other way'
 
 
 def _host_keys(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
@@ -138,9 +188,9 @@ def _lost(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
     lost = {name for name, server in servers.items() if _is_true(server.get("lost"))}
     phase = config.get("phase")
     for name in _with_role(servers, "target"):
-        if name in lost and phase in ("readonly", "upgrade", "cutover"):
+        if name in lost and phase in ("readonly", "upgrade", "cutover", "replicas", "retire"):
             yield f"{config_path('servers', name, 'lost')}: phase {phase} is not without DB_A; set phase prepare, the way back"
-        if name not in lost and _is_true(config.get("acceptDataLoss")) and phase in ("readonly", "cutover"):
+        if name not in lost and _is_true(config.get("acceptDataLoss")) and phase not in ("prepare", "upgrade"):
             yield f"{config_path('acceptDataLoss')}: true on a way that loses nothing; it is for a way back from cutover, take it out"
     for name in _with_role(servers, "primary"):
         if name in lost and phase in ("prepare", "readonly"):

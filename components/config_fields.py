@@ -149,6 +149,35 @@ def _wal_size(text: str) -> str:
     return text
 
 
+def _cidr(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text)
+    except ValueError:
+        raise ValueError(f"{shown(text)} is not a network; give one such as 10.20.9.0/24") from None
+    if network.prefixlen == 0:
+        raise ValueError(f"{shown(text)} is the whole internet; give the operator's or the bastion's network")
+    return str(network)
+
+
+def _aws_id(kind: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not re.fullmatch(rf"{kind}-[0-9a-f]{{8,17}}", text):
+            raise ValueError(f"{shown(text)} is not an id of AWS; give one such as {kind}-0123456789abcdef0")
+        return text
+
+    return AfterValidator(check)
+
+
+def _target_group(text: str) -> str:
+    if not re.fullmatch(
+        r"arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:\d{12}:targetgroup/[A-Za-z0-9-]+/[0-9a-f]+", text
+    ):
+        raise ValueError(
+            f"{shown(text)} is not a target group's ARN; give what `aws elbv2 describe-target-groups` shows"
+        )
+    return text
+
+
 def _key_file(value: object) -> object:
     """`~` is the operator's home. Whether the file is there is looked at where the config is read."""
     return Path(_one_line(value)).expanduser() if isinstance(value, str) else value
@@ -172,3 +201,10 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
 WalSize = Annotated[str, AfterValidator(_wal_size)]
 KeyFile = Annotated[Path, BeforeValidator(_key_file)]
 Port = Annotated[int, BeforeValidator(whole_number), AfterValidator(_port)]
+Cidr = Annotated[str, AfterValidator(_cidr)]
+LaunchId = Annotated[str, _aws_id("ami")]
+SubnetId = Annotated[str, _aws_id("subnet")]
+VpcId = Annotated[str, _aws_id("vpc")]
+SecurityGroupId = Annotated[str, _aws_id("sg")]
+InstanceId = Annotated[str, _aws_id("i")]
+TargetGroupArn = Annotated[str, AfterValidator(_target_group)]

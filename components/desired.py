@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from agent.states import Gate, Hosts, Phase, Stream, Tasks
+from agent.states import Gate, Hosts, Phase, Stream, Target, Tasks
 from components.phases import TABLE, Lead, Parts
 from components.settings import Places, Server, Settings
 
@@ -103,10 +103,36 @@ class Desire:
         state = self.parts.kept_tasks if worker.keep_until else self.parts.tasks
         return {"tasks": dict.fromkeys(worker.tasks, Tasks(state).value)}
 
+    def load_balancer(self, server: Server) -> Desired:
+        """For one of `settings.balanced`."""
+        ours, inside = self.settings.load_balancer, self.parts.drained_in_load_balancer
+        wanted = {
+            "membership": "in" if inside else "out",
+            "drainSeconds": ours.drain_seconds,
+            "healthySeconds": ours.healthy_seconds,
+        }
+        if ours.commands is not None:
+            return {**wanted, "command": ours.commands.of(server.name, server.address, inside=inside)}
+        instance = {"instanceId": server.instance_id} if server.instance_id else {}
+        return {**wanted, "targetGroups": list(server.target_groups), **instance, **self._aws()}
+
+    def retired_instance(self, server: Server) -> Desired:
+        """For an old database with an instance id, if the stack says `terminate`."""
+        return {"instanceId": server.instance_id, "terminate": self.settings.terminate, **self._aws()}
+
+    def _aws(self) -> Desired:
+        """Where AWS is asked."""
+        aws = self.settings.aws
+        if aws is None:
+            return {}
+        return {"region": aws.region, **({"endpoint": aws.endpoint} if aws.endpoint else {})}
+
     def names(self, lead: Lead) -> dict[str, str]:
         """Where each database name leads: name -> address."""
         if lead is Lead.AS_THEY_WERE:
             return self.settings.names_before
+        if lead is Lead.SPREAD:
+            return self.settings.names_spread
         return self.settings.names_after if lead is Lead.DB_A else self.settings.names_to(self.settings.reads_from)
 
     def hosts_file(self, server: Server, lead: Lead) -> Desired:
@@ -137,7 +163,7 @@ class Desire:
         return {**gate, "wayBack": back}
 
     def target_gate(self) -> Desired:
-        upgraded = self.phase in (Phase.UPGRADE, Phase.CUTOVER)
+        upgraded = self.parts.database is Target.PRIMARY
         postgres = self.new_postgres() if upgraded else self.old_postgres()
         gate = self._gate("DB_A", self.parts.upgrade_target, postgres, self.settings.primary)
         return {**gate, "jobs": self.settings.postgres.jobs}
@@ -148,10 +174,47 @@ class Desire:
             "gate": gate.value,
             "postgres": postgres,
             "otherSide": self.other_side(other),
+            "readers": self._readers(other),
             "oldReplicas": self.old_replicas(),
             **self._loss(),
             "graceSeconds": self.settings.limits.grace_seconds,
         }
+
+    def _readers(self, other: Server) -> list[str]:
+        """Who may come as the role pgleap: the other side, and on DB_A the new replicas, which take its settings over."""
+        replicas = self.settings.new_replicas if other is self.settings.primary and self.parts.new_replicas else ()
+        return [server.address for server in (other, *replicas)]
+
+    def replication(self) -> Desired:
+        """DB_A's side of the new replicas, and of the stream back."""
+        return {
+            "postgres": self.new_postgres(),
+            "standbys": {replica.name: replica.address for replica in self.settings.new_replicas},
+            "user": self.settings.replication.user,
+            "streamBack": "removed" if self.parts.stream is Stream.REMOVED else "kept",
+        }
+
+    def synchronous_replication(self) -> Desired:
+        return {"postgres": self.new_postgres(), "names": self.settings.replication.synchronous_standby_names or ""}
+
+    def new_replica(self) -> Desired:
+        limits = self.settings.limits
+        return {
+            "postgres": self.new_postgres(),
+            "target": self.other_side(self.settings.target),
+            "user": self.settings.replication.user,
+            "limits": {
+                "baseBackupSeconds": limits.base_backup_seconds,
+                "streamSeconds": limits.stream_seconds,
+                "lagBytes": limits.lag_bytes,
+            },
+        }
+
+    def unused(self) -> Desired:
+        return {"postgres": self.old_postgres(), "watchSeconds": self.settings.limits.watch_seconds}
+
+    def retirement(self) -> Desired:
+        return {"postgres": self.old_postgres()}
 
     def _loss(self) -> Desired:
         """A person's word, where it can matter."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
 
 from agent.states import Gate, Phase
+from components import instances
 from components.agent import Agent, AgentArgs
-from components.agent_program import AgentProgram
 from components.client_gate import ClientGate, ClientGateArgs
 from components.desired import Desire
+from components.fleet_args import FleetArgs, Maker, Steps
 from components.hosts_file import HostsFile, HostsFileArgs
+from components.last_phases import LastPhases
+from components.load_balancer import LoadBalancer, LoadBalancerArgs
+from components.machines import Machines
 from components.move import (
     Announcement,
     AnnouncementArgs,
@@ -34,29 +37,19 @@ from components.old_replica_sessions import (
 from components.order import ORDER, Part
 from components.phases import Lead
 from components.reverse_replication import ReverseReplication, ReverseReplicationArgs
-from components.settings import Role, Server, Settings
-from components.step import Reach, Step
+from components.settings import Role, Server
+from components.step import LocalStep, Step
 from components.upgrade_target import UpgradeTarget, UpgradeTargetArgs
-
-Steps = list[Step]
-
-
-@dataclass(frozen=True)
-class FleetArgs:
-    """The settings, the secret password of the role pgleap, how servers are reached, and the packed agent."""
-
-    settings: Settings
-    password: pulumi.Output[str]
-    reach: Reach
-    program: AgentProgram
 
 
 class Fleet(pulumi.ComponentResource):
     """The fleet in its phase. `finished` is what the last step found: phase and round. `after_cutover`: what a way back from there
-    would not bring along, as far as it can be told in `prepare`; empty in other phases."""
+    would not bring along, as far as it can be told in `prepare`; empty in other phases. `instances`: the ids of those that the
+    program makes on EC2, by the server's name."""
 
     finished: pulumi.Output[dict[str, Any]]
     after_cutover: pulumi.Output[dict[str, Any]]
+    instances: dict[str, pulumi.Output[str]]
 
     def __init__(self, name: str, args: FleetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("pgleap:fleet:Fleet", name, None, opts)
@@ -67,17 +60,21 @@ class Fleet(pulumi.ComponentResource):
         self._announced: Steps = []
         self._opened: Steps = []
         self._hosts_steps: dict[str, Step] = {}
+        first, last = instances.in_order(args.settings)
+        self._machines = Machines(args, self._own())
+        self._machines.make(first)
         self.after_cutover = pulumi.Output.from_input({})
         makers = self._makers()
         after: Steps = []
         for stage in ORDER[args.settings.phase]:
             made = [step for part in stage for step in makers[part](after)]
             after = made or after
-        self.finished = after[-1].facts.apply(lambda facts: {key: facts[key] for key in ("phase", "round")})
+        self._machines.make(last, after)
+        self.instances = self._machines.ids
         self.register_outputs({"finished": self.finished, "after_cutover": self.after_cutover})
 
-    def _makers(self) -> dict[Part, Callable[[Steps], Steps]]:
-        """How each part is declared, given the steps it waits for; each answers with the steps to wait for."""
+    def _makers(self) -> dict[Part, Maker]:
+        """How each part is declared."""
         settings, desire = self._settings, self._desire
         primary, target = settings.primary, settings.target
         others = (*settings.drained, *settings.workers)
@@ -88,8 +85,7 @@ class Fleet(pulumi.ComponentResource):
             Part.CREDENTIALS: self._credentials,
             Part.READY: self._ready,
             Part.TASKS: self._tasks,
-            # Load balancers come with the AWS parts; until then the part is empty, and the order holds around it.
-            Part.LOAD_BALANCER: lambda _: [],
+            Part.LOAD_BALANCER: self._load_balancer,
             Part.ONLINE_HOSTS: lambda after: self._hosts(settings.online, online, after),
             Part.ONLINE_SESSIONS: lambda after: self._online_sessions(online, after),
             Part.OTHER_HOSTS: lambda after: self._hosts(others, elsewhere, after),
@@ -98,13 +94,14 @@ class Fleet(pulumi.ComponentResource):
             Part.TARGET_GATE: lambda after: self._gate(target, desire.target_gate(), after),
             Part.TARGET_DATABASE: self._database,
             Part.REVERSE_REPLICATION: self._reverse_replication,
+            **LastPhases(self._args, self._own(), self._after_agent).makers(),
             Part.FINISH: self._finish,
         }
 
     def _own(self) -> pulumi.ResourceOptions:
         return pulumi.ResourceOptions(parent=self)
 
-    def _after_agent(self, server: Server, after: Sequence[Step]) -> Steps:
+    def _after_agent(self, server: Server, after: Steps) -> Steps:
         """The steps before, and the agent on that server: whoever asks first has it delivered.
 
         On the way back online servers get it while the old primary opens: writes resume there once their hosts file is back.
@@ -112,7 +109,8 @@ class Fleet(pulumi.ComponentResource):
         if server.name not in self._agents:
             early = self._settings.phase is Phase.PREPARE and server.role is Role.ONLINE
             waits_for = self._announced if early else after
-            agent_args = AgentArgs(server, self._args.reach, self._args.program, list(waits_for))
+            instance, booted = self._machines.of(server)
+            agent_args = AgentArgs(server, self._args.reach, self._args.program, [*waits_for, *booted], instance)
             self._agents[server.name] = Agent(f"{server.name}-agent", agent_args, self._own()).installed
         return [*after, self._agents[server.name]]
 
@@ -133,7 +131,11 @@ class Fleet(pulumi.ComponentResource):
         made = []
         for server, side in self._both():
             owns_role = side == "old primary"
-            secret = {"password": self._args.password, "owns_role": owns_role, "postgres": self._desire.old_postgres()}
+            secret = {
+                "password": self._args.secrets.password,
+                "owns_role": owns_role,
+                "postgres": self._desire.old_postgres(),
+            }
             args = CredentialsArgs(server, self._args.reach, secret, self._after_agent(server, after))
             made.append(Credentials(f"{server.name}-credentials", args, self._own()).step)
         return made
@@ -159,6 +161,16 @@ class Fleet(pulumi.ComponentResource):
             for worker in self._settings.workers
         ]
 
+    def _load_balancer(self, after: Steps) -> Steps:
+        return [
+            LoadBalancer(
+                f"{server.name}-load-balancer",
+                LoadBalancerArgs(server, self._args.reach, self._desire.load_balancer(server), after),
+                self._own(),
+            ).step
+            for server in self._settings.balanced
+        ]
+
     def _hosts(self, servers: Sequence[Server], lead: Lead, after: Steps) -> Steps:
         made = []
         for server in servers:
@@ -174,7 +186,7 @@ class Fleet(pulumi.ComponentResource):
 
         Where they come before the hosts files (see order), they wait for what comes before them.
         """
-        each: Steps = []
+        each: list[Step | LocalStep] = []
         for client in self._settings.online:
             moved = self._hosts_steps.get(client.name)
             each += self._sessions(client.name, [client], lead, [moved] if moved else after)
@@ -228,8 +240,10 @@ class Fleet(pulumi.ComponentResource):
 
     def _finish(self, after: Steps) -> Steps:
         """DB_A first: the old primary's journal is the one that counts, and says finished only once all is."""
-        made: Steps = []
+        made: list[Step] = []
+        booted = self._machines.booted
         for server, side in reversed(self._both()):
-            args = FinishArgs(server, self._args.reach, self._desire.finish(side), [*after, *made])
+            args = FinishArgs(server, self._args.reach, self._desire.finish(side), [*after, *booted, *made])
             made = [Finish(f"{server.name}-finish", args, self._own()).step]
+        self.finished = made[-1].facts.apply(lambda facts: {key: facts[key] for key in ("phase", "round")})
         return made

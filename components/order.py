@@ -29,8 +29,25 @@ class Part(StrEnum):
     TARGET_GATE = "DB_A's client gate"
     TARGET_DATABASE = "DB_A's database"
     REVERSE_REPLICATION = "the stream back to the old primary"
+    REPLICATION = "who streams from DB_A"
+    SYNCHRONOUS_REPLICATION = "whom DB_A's commits wait for"
+    NEW_REPLICAS = "the new replicas"
+    UNUSED = "nobody on the old database servers"
+    RETIREMENT = "the old database servers"
+    OLD_INSTANCES = "the old database servers' instances"
     FINISH = "finish"
 
+
+# Parts that are not there from the first phase on. Before theirs nothing is asked of the servers that they are about: a new replica
+# need not even exist, and on the way back it is left as it is, with no name that leads to it.
+BEGIN_WITH: dict[Part, Phase] = {
+    Part.REPLICATION: Phase.REPLICAS,
+    Part.NEW_REPLICAS: Phase.REPLICAS,
+    Part.SYNCHRONOUS_REPLICATION: Phase.REPLICAS,
+    Part.UNUSED: Phase.RETIRE,
+    Part.RETIREMENT: Phase.RETIRE,
+    Part.OLD_INSTANCES: Phase.RETIRE,
+}
 
 Stages = tuple[tuple[Part, ...], ...]
 
@@ -102,5 +119,50 @@ ORDER: dict[Phase, Stages] = {
         (Part.LOAD_BALANCER,),
         (Part.TASKS,),
         (Part.FINISH,),
+    ),
+    # A name leads to a new replica only once it streams.
+    Phase.REPLICAS: (
+        (Part.ANNOUNCE_TARGET,),
+        (Part.ANNOUNCE_OLD_PRIMARY,),
+        (Part.CREDENTIALS,),
+        (Part.READY,),
+        (Part.TARGET_DATABASE,),
+        (Part.OLD_PRIMARY_GATE,),
+        (Part.TARGET_GATE,),
+        (Part.REPLICATION, Part.REVERSE_REPLICATION),
+        (Part.NEW_REPLICAS,),
+        (Part.SYNCHRONOUS_REPLICATION,),
+        (Part.ONLINE_HOSTS,),
+        (Part.ONLINE_SESSIONS,),
+        (Part.OTHER_HOSTS,),
+        (Part.OTHER_SESSIONS,),
+        (Part.LOAD_BALANCER,),
+        (Part.TASKS,),
+        (Part.FINISH,),
+    ),
+    # Nothing stops before every old server was seen to be without clients.
+    Phase.RETIRE: (
+        (Part.ANNOUNCE_TARGET,),
+        (Part.ANNOUNCE_OLD_PRIMARY,),
+        (Part.CREDENTIALS,),
+        (Part.READY,),
+        (Part.TARGET_DATABASE,),
+        (Part.OLD_PRIMARY_GATE,),
+        (Part.TARGET_GATE,),
+        (Part.NEW_REPLICAS,),
+        (Part.ONLINE_HOSTS,),
+        (Part.ONLINE_SESSIONS,),
+        (Part.OTHER_HOSTS,),
+        (Part.OTHER_SESSIONS,),
+        (Part.LOAD_BALANCER,),
+        (Part.TASKS,),
+        (Part.UNUSED,),
+        (Part.REVERSE_REPLICATION,),
+        (Part.REPLICATION,),
+        (Part.SYNCHRONOUS_REPLICATION,),
+        (Part.RETIREMENT,),
+        # The journals are marked first: one of them goes with its instance.
+        (Part.FINISH,),
+        (Part.OLD_INSTANCES,),
     ),
 }

@@ -1,4 +1,4 @@
-"""What the parts have in common: a component with one step on one server, a child of it, and its facts as output."""
+"""What the parts have in common: a component with one step for one server, a child of it, and its facts as output."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pulumi
 
 from agent.states import Verb
 from components.settings import Server
-from components.step import Reach, Step
+from components.step import LocalStep, Reach, Step
 
 
 @dataclass(frozen=True)
@@ -44,3 +44,16 @@ class ServerPart(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.register_outputs({} if self.secret else {"facts": self.step.facts})
+
+
+class LocalPart(pulumi.ComponentResource):
+    """A part of the fleet that is told from the operator's machine. Subclasses name the module of scripts/ that is run."""
+
+    module: ClassVar[str]
+    step: LocalStep
+
+    def __init__(self, name: str, args: PartArgs, opts: pulumi.ResourceOptions) -> None:
+        super().__init__(f"pgleap:fleet:{type(self).__name__}", name, None, opts)
+        own = pulumi.ResourceOptions(parent=self)
+        self.step = LocalStep(name, args.server, self.module, args.desired, args.reach, after=args.after, opts=own)
+        self.register_outputs({"facts": self.step.facts})

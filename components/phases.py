@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from agent.states import MOVES, Gate, Phase, Stream, Target, Tasks, goes_back
+from agent.states import MOVES, Gate, Phase, Stream, Target, Tasks, goes_back, step_towards
 
 
 class Lead(StrEnum):
@@ -14,11 +14,16 @@ class Lead(StrEnum):
     AS_THEY_WERE = "as they were"
     DB_B = "DB_B"
     DB_A = "DB_A"
+    SPREAD = "spread"
 
 
 @dataclass(frozen=True)
 class Parts:
-    """One column of the table: what every part of the fleet is in a phase."""
+    """One column of the table: what every part of the fleet is in a phase.
+
+    `new_replicas`: names lead to the new version's replicas, which stream. Before `replicas` nobody is told to take them away: one that
+    is there after a way back serves nobody, and is made anew if DB_A was.
+    """
 
     tasks: Tasks
     kept_tasks: Tasks
@@ -29,6 +34,8 @@ class Parts:
     database: Target
     upgrade_target: Gate
     stream: Stream
+    new_replicas: bool
+    old_servers_run: bool
 
 
 TABLE: dict[Phase, Parts] = {
@@ -42,6 +49,8 @@ TABLE: dict[Phase, Parts] = {
         database=Target.STANDBY,
         upgrade_target=Gate.SEALED,
         stream=Stream.NONE,
+        new_replicas=False,
+        old_servers_run=True,
     ),
     Phase.READONLY: Parts(
         tasks=Tasks.STOPPED,
@@ -53,6 +62,8 @@ TABLE: dict[Phase, Parts] = {
         database=Target.STANDBY,
         upgrade_target=Gate.SEALED,
         stream=Stream.NONE,
+        new_replicas=False,
+        old_servers_run=True,
     ),
     Phase.UPGRADE: Parts(
         tasks=Tasks.STOPPED,
@@ -64,6 +75,8 @@ TABLE: dict[Phase, Parts] = {
         database=Target.PRIMARY,
         upgrade_target=Gate.SEALED,
         stream=Stream.READY,
+        new_replicas=False,
+        old_servers_run=True,
     ),
     Phase.CUTOVER: Parts(
         tasks=Tasks.RUNNING,
@@ -75,6 +88,34 @@ TABLE: dict[Phase, Parts] = {
         database=Target.PRIMARY,
         upgrade_target=Gate.OPEN,
         stream=Stream.APPLYING,
+        new_replicas=False,
+        old_servers_run=True,
+    ),
+    Phase.REPLICAS: Parts(
+        tasks=Tasks.RUNNING,
+        kept_tasks=Tasks.RUNNING,
+        drained_in_load_balancer=True,
+        online_hosts=Lead.SPREAD,
+        other_hosts=Lead.SPREAD,
+        old_primary=Gate.RELEASED,
+        database=Target.PRIMARY,
+        upgrade_target=Gate.OPEN,
+        stream=Stream.APPLYING,
+        new_replicas=True,
+        old_servers_run=True,
+    ),
+    Phase.RETIRE: Parts(
+        tasks=Tasks.RUNNING,
+        kept_tasks=Tasks.RUNNING,
+        drained_in_load_balancer=True,
+        online_hosts=Lead.SPREAD,
+        other_hosts=Lead.SPREAD,
+        old_primary=Gate.RELEASED,
+        database=Target.PRIMARY,
+        upgrade_target=Gate.OPEN,
+        stream=Stream.REMOVED,
+        new_replicas=True,
+        old_servers_run=False,
     ),
 }
 
@@ -108,10 +149,15 @@ def check_move(
     given_up = before is Phase.CUTOVER and to is Phase.PREPARE and without_target
     nothing_left = before is Phase.CUTOVER and without_target
     if (to not in MOVES[before] or nothing_left) and not given_up:
+        if not MOVES[before]:
+            raise MoveRefusedError(
+                f"From {before} there is no move to {to}: {before} is the end, the old servers are stopped.\n"
+                f"To do: pulumi config set phase {before}"
+            )
         there_are = " or ".join(MOVES[before])
         raise MoveRefusedError(
             f"From {before} there is no move to {to}; from {before} one goes to {there_are}.\n"
-            f"To do: pulumi config set phase {MOVES[before][0]} && pulumi preview"
+            f"To do: pulumi config set phase {step_towards(before, to)} && pulumi preview"
         )
     if goes_back(before, to) and to_round == before_round:
         raise MoveRefusedError(

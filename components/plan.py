@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from agent.states import Gate, Phase, Stream, Target
+from agent.states import Gate, Stream, Target
 from components.desired import Desire
 from components.order import ORDER, Part
 from components.phases import Lead
@@ -24,7 +24,8 @@ def authority(settings: Settings) -> str:
     """Who may write once the phase is reached."""
     primary, target = settings.primary.name, settings.target.name
     if settings.primary.lost:
-        return f"{target} takes writes; {primary} is lost" if settings.phase is Phase.CUTOVER else "nobody takes writes"
+        opened = Desire(settings).parts.upgrade_target is Gate.OPEN
+        return f"{target} takes writes; {primary} is lost" if opened else "nobody takes writes"
     return {
         Gate.OPEN: f"{primary} takes writes",
         Gate.SEALED: f"{primary} holds the authority and is sealed: writes are refused, reads go to {settings.reads_from.name}",
@@ -43,6 +44,7 @@ def _hosts(servers: tuple[Server, ...], lead: Lead, settings: Settings) -> list[
         Lead.AS_THEY_WERE: "every database name leads where it led before pgleap",
         Lead.DB_B: f"every database name leads to {settings.reads_from.name} ({settings.reads_from.address}), which only reads",
         Lead.DB_A: _lead_at_cutover(settings),
+        Lead.SPREAD: _lead_spread(settings),
     }
     return [f"{_named(servers)}: {leads[lead]}"]
 
@@ -53,6 +55,16 @@ def _lead_at_cutover(settings: Settings) -> str:
     which = "every database name leads" if len(there) == len(settings.names) else f"{', '.join(there)} lead"
     staying = "" if len(there) == len(settings.names) else "; the others as they were, to old replicas that follow"
     return f"{which} to {settings.target.name} ({address}){staying}"
+
+
+def _lead_spread(settings: Settings) -> str:
+    by_address = {server.address: server.name for server in settings.servers.values()}
+    there: dict[str, list[str]] = {}
+    for name, address in settings.names_spread.items():
+        there.setdefault(f"{by_address[address]} ({address})", []).append(name)
+    return "; ".join(
+        f"{', '.join(names)} {'leads' if len(names) == 1 else 'lead'} to {where}" for where, names in there.items()
+    )
 
 
 def _sessions(servers: tuple[Server, ...], who: str, settings: Settings) -> list[str]:
@@ -67,6 +79,17 @@ def _tasks(settings: Settings, desire: Desire) -> list[str]:
         for unit, state in desire.tasks(worker)["tasks"].items():
             by_state.setdefault(state, []).append(f"{worker.name} ({unit})")
     return [f"{', '.join(units)}: {state}" for state, units in by_state.items()]
+
+
+def _load_balancer(settings: Settings, desire: Desire) -> list[str]:
+    limits = settings.load_balancer
+    if not settings.balanced:
+        return []
+    if desire.parts.drained_in_load_balancer:
+        means = "by command" if limits.commands else "healthy"
+        return [f"{_named(settings.balanced)}: in the load balancer, {means} within {limits.healthy_seconds} s"]
+    means = "by command" if limits.commands else "connections drained"
+    return [f"{_named(settings.balanced)}: out of the load balancer, {means} within {limits.drain_seconds} s"]
 
 
 def _alive(*servers: Server) -> str:
@@ -84,6 +107,8 @@ def _old_primary_gate(settings: Settings, desire: Desire) -> list[str]:
     if settings.primary.lost:
         return []
     target = settings.target.name
+    if desire.parts.new_replicas:
+        return [f"{server}: stays sealed, and released to {target}"]
     first = f"; first, if {target} had opened, it applies all that {target} took"
     if settings.accept_data_loss:
         first = f", without what only {target} holds"
@@ -102,6 +127,8 @@ def _target_gate(settings: Settings, desire: Desire) -> list[str]:
     server = settings.target.name
     if settings.target.lost:
         return []
+    if desire.parts.new_replicas:
+        return [f"{server}: stays open"]
     if desire.parts.upgrade_target is Gate.OPEN and settings.primary.lost:
         return [f"{server}: opens on the fence that it replayed; {settings.primary.name} is lost, and must not answer"]
     if desire.parts.upgrade_target is Gate.OPEN:
@@ -117,6 +144,8 @@ def _database(settings: Settings, desire: Desire) -> list[str]:
         return [
             f"{server}: a sealed standby of {settings.primary.name} on PostgreSQL {old}, with PostgreSQL {new} installed and checked"
         ]
+    if desire.parts.new_replicas:
+        return [f"{server}: stays the primary, on PostgreSQL {new}"]
     mode, limit = settings.postgres.transfer_mode, settings.limits.upgrade_seconds
     return [
         f"{server}: replays the fence, is promoted, pg_upgrade --{mode} to PostgreSQL {new} within {limit} s, started sealed"
@@ -131,7 +160,45 @@ def _stream(settings: Settings, desire: Desire) -> list[str]:
         Stream.NONE: [],
         Stream.READY: [f"{server}: follows {target}, if {target} has opened"],
         Stream.APPLYING: [f"{server}: follows {target} by logical replication, for a way back that loses nothing"],
+        Stream.REMOVED: [f"{server}: follows {target} no more; there is no way back from here on"],
     }[desire.parts.stream]
+
+
+def _replication(settings: Settings, desire: Desire) -> list[str]:
+    """DB_A's side: who streams from it, and that the stream back leaves nothing there."""
+    target, standbys = settings.target.name, desire.replication()["standbys"]
+    said = [f"{target}: lets {', '.join(standbys)} stream as {settings.replication.user}"] if standbys else []
+    if desire.parts.stream is Stream.REMOVED:
+        said.append(f"{target}: publication, slots and identities of the stream back are taken away")
+    return said
+
+
+def _synchronous(settings: Settings, desire: Desire) -> list[str]:
+    names = desire.synchronous_replication()["names"]
+    return [f"{settings.target.name}: commits wait for {names}, once they stream"] if names else []
+
+
+def _new_replicas(settings: Settings, _: Desire) -> list[str]:
+    replicas, target = settings.new_replicas, settings.target.name
+    if not replicas:
+        return []
+    within = f"at most {settings.limits.lag_bytes} bytes behind within {settings.limits.stream_seconds} s"
+    return [f"{_named(replicas)}: a base backup of {target}, and then streams, {within}"]
+
+
+def _unused(settings: Settings, _: Desire) -> list[str]:
+    return [f"{_named(settings.old_databases)}: must be without clients, watched for {settings.limits.watch_seconds} s"]
+
+
+def _retirement(settings: Settings, _: Desire) -> list[str]:
+    return [
+        f"{_named(settings.old_databases)}: PostgreSQL {settings.versions.old} is stopped and disabled; its files stay"
+    ]
+
+
+def _instances(settings: Settings, _: Desire) -> list[str]:
+    ended = settings.terminated
+    return [f"{_named(ended)}: the instance is terminated, after a last snapshot of its volumes"] if ended else []
 
 
 Sentences = Callable[[Settings, Desire], list[str]]
@@ -143,7 +210,7 @@ SENTENCES: dict[Part, Sentences] = {
     ],
     Part.READY: lambda s, d: [f"{_alive(s.primary, s.target)}: ready for {d.phase}"],
     Part.TASKS: _tasks,
-    Part.LOAD_BALANCER: lambda _, __: [],
+    Part.LOAD_BALANCER: _load_balancer,
     Part.ONLINE_HOSTS: lambda s, d: _hosts(s.online, d.parts.online_hosts, s),
     Part.ONLINE_SESSIONS: lambda s, _: _sessions(s.online, "online", s),
     Part.OTHER_HOSTS: lambda s, d: _hosts((*s.drained, *s.workers), d.parts.other_hosts, s),
@@ -152,5 +219,11 @@ SENTENCES: dict[Part, Sentences] = {
     Part.TARGET_GATE: _target_gate,
     Part.TARGET_DATABASE: _database,
     Part.REVERSE_REPLICATION: _stream,
+    Part.REPLICATION: _replication,
+    Part.SYNCHRONOUS_REPLICATION: _synchronous,
+    Part.NEW_REPLICAS: _new_replicas,
+    Part.UNUSED: _unused,
+    Part.RETIREMENT: _retirement,
+    Part.OLD_INSTANCES: _instances,
     Part.FINISH: lambda s, d: [f"{_alive(s.target, s.primary)}: {d.phase} is marked finished"],
 }

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import BeforeValidator, Field, ValidationError
 
 from agent.states import Phase
+from components.aws_settings import Aws, Instance, LoadBalancer, TargetGroupArns
 from components.config_checks import cross_checks
 from components.config_errors import SettingsError, missing_key, rephrased
 from components.config_fields import (
@@ -18,6 +18,7 @@ from components.config_fields import (
     DatabaseName,
     HostKey,
     HostOrAddress,
+    InstanceId,
     KeyFile,
     OneLine,
     Port,
@@ -28,16 +29,11 @@ from components.config_fields import (
     one_item_is_no_list,
     whole_number,
 )
+from components.config_part import NotNegative, Part, Positive
 
-Positive = Annotated[int, BeforeValidator(whole_number), Field(ge=1)]
-NotNegative = Annotated[int, BeforeValidator(whole_number), Field(ge=0)]
 Version = Annotated[int, BeforeValidator(whole_number)]
-
-
-class Part(BaseModel):
-    """What all settings share: frozen, spelled in camelCase in the stack config, and no key that is not known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, hide_input_in_errors=True)
+# What travels as a Pulumi secret, and never becomes part of the settings.
+SECRETS = ("password", "replicationPassword", "hostPrivateKeys")
 
 
 class Role(StrEnum):
@@ -46,21 +42,30 @@ class Role(StrEnum):
     PRIMARY = "primary"
     REPLICA = "replica"
     TARGET = "target"
+    NEW_REPLICA = "new-replica"
     ONLINE = "online"
     DRAINED = "drained"
     WORKER = "worker"
 
 
 class Server(Part):
-    """One server of the fleet. `name` is its key in `pgleap:servers`. A `lost` one is dead: nothing is asked of it any more."""
+    """One server of the fleet. `name` is its key in `pgleap:servers`. A `lost` one is dead: nothing is asked of it any more.
+
+    `instance` has the program make it on EC2; without it the server is there already. `instance_id` is that of one which is there:
+    what a target group knows a drained server by, and what `terminate` ends of the old databases.
+    """
 
     name: ServerName
-    role: Role = Field(description="one of primary, replica, target, online, drained, worker")
+    role: Role = Field(description="one of primary, replica, target, new-replica, online, drained, worker")
     address: Address = Field(description="the private address that the other servers and SSH reach it at")
     host_key: HostKey | None = None
     reload: OneLine | None = None
     tasks: Annotated[tuple[Unit, ...], BeforeValidator(one_item_is_no_list)] = ()
     keep_until: Literal["upgrade"] | None = None
+    takes_over: ServerName | None = None
+    instance: Instance | None = None
+    instance_id: InstanceId | None = None
+    target_groups: TargetGroupArns = ()
     lost: bool = False
 
 
@@ -140,6 +145,16 @@ class ReverseReplication(Part):
     replicas_keep_names: bool = False
 
 
+class Replication(Part):
+    """How the new replicas stream from DB_A, for good: as a role of the fleet's own, whose password is the secret `replicationPassword`.
+
+    `synchronous_standby_names` is DB_A's from `replicas` on; the new replicas' application names are their servers' names.
+    """
+
+    user: Word = "replicator"
+    synchronous_standby_names: OneLine | None = None
+
+
 class Limits(Part):
     """What is waited for, and how long: bytes and seconds, as the names say."""
 
@@ -150,6 +165,7 @@ class Limits(Part):
     upgrade_seconds: Positive = 600
     base_backup_seconds: Positive = 86_400
     stream_seconds: Positive = 120
+    watch_seconds: Positive = 5
 
 
 def _named(servers: object) -> object:
@@ -159,10 +175,18 @@ def _named(servers: object) -> object:
     return {k: {**v, "name": k} if isinstance(v, Mapping) else v for k, v in servers.items()}
 
 
-class Settings(Part):
-    """Everything the stack config says but the password, which travels as a Pulumi secret. Servers keep the config's order."""
+def _has_new_replicas(given: Mapping[str, Any]) -> bool:
+    servers = given.get("servers")
+    each = servers.values() if isinstance(servers, Mapping) else ()
+    return any(isinstance(one, Mapping) and one.get("role") == Role.NEW_REPLICA for one in each)
 
-    phase: Phase = Field(description="one of prepare, readonly, upgrade, cutover; a fleet begins with prepare")
+
+class Settings(Part):
+    """Everything the stack config says but the secrets, which travel as Pulumi's own. Servers keep the config's order."""
+
+    phase: Phase = Field(
+        description="one of prepare, readonly, upgrade, cutover, replicas, retire; a fleet begins with prepare"
+    )
     round: Positive = Field(description="a whole number from 1 on; a fleet begins with 1")
     versions: Versions = Field(description="PostgreSQL's major versions, {old: 15, new: 17}")
     servers: Annotated[dict[ServerName, Server], BeforeValidator(_named)] = Field(
@@ -180,19 +204,25 @@ class Settings(Part):
     postgres: Postgres = Postgres()
     limits: Limits = Limits()
     reverse_replication: ReverseReplication = ReverseReplication()
+    replication: Replication = Replication()
+    aws: Aws | None = None
+    load_balancer: LoadBalancer = LoadBalancer()
+    terminate: bool = False
 
     @classmethod
     def from_config(cls, raw: Mapping[str, Any]) -> Self:
         """The settings in `raw`: the stack's `pgleap:` keys without that prefix, objects already decoded.
 
-        Of `password` only whether there is one is looked at. Empty values count as not given: Pulumi.yaml's defaults
+        Of the secrets only whether there are any is looked at. Empty values count as not given: Pulumi.yaml's defaults
         are empty, so that the engine does not stop at the first missing key. Raises SettingsError with every mistake.
         """
         given = {key: value for key, value in raw.items() if value not in ("", None) and value != {}}
         required = {field.alias for field in cls.model_fields.values() if field.is_required()}
         if not required & given.keys():
             raise SettingsError.nothing_configured()
-        mistakes = [] if given.pop("password", None) else [missing_key("password")]
+        secrets = {key: given.pop(key, None) for key in SECRETS}
+        needed = ("password", *(("replicationPassword",) if _has_new_replicas(given) else ()))
+        mistakes = [missing_key(key) for key in needed if not secrets[key]]
         settings: Self | None = None
         try:
             settings = cls.model_validate(given)
@@ -224,6 +254,21 @@ class Settings(Part):
         return self._alive(Role.REPLICA)
 
     @property
+    def new_replicas(self) -> tuple[Server, ...]:
+        """The new version's replicas that are not lost."""
+        return self._alive(Role.NEW_REPLICA)
+
+    @property
+    def old_databases(self) -> tuple[Server, ...]:
+        """The old primary and the old replicas that are not lost: what `retire` stops."""
+        return self._alive(Role.REPLICA, Role.PRIMARY)
+
+    @property
+    def terminated(self) -> tuple[Server, ...]:
+        """The old databases whose instances end with `retire`: the stack says so, and gives their ids."""
+        return tuple(server for server in self.old_databases if self.terminate and server.instance_id)
+
+    @property
     def reads_from(self) -> Server:
         """DB_B."""
         return self.servers[self.reads_from_name]
@@ -235,6 +280,12 @@ class Settings(Part):
     @property
     def drained(self) -> tuple[Server, ...]:
         return self._alive(Role.DRAINED)
+
+    @property
+    def balanced(self) -> tuple[Server, ...]:
+        """The drained servers of which the stack says how they leave and rejoin the load balancer."""
+        by_command = self.load_balancer.commands is not None
+        return tuple(server for server in self.drained if by_command or server.target_groups)
 
     @property
     def workers(self) -> tuple[Server, ...]:
@@ -253,6 +304,12 @@ class Settings(Part):
     def names_before(self) -> dict[str, str]:
         """Database name -> address, as it is before the upgrade."""
         return {name: self.servers[owner].address for name, owner in self.names.items()}
+
+    @property
+    def names_spread(self) -> dict[str, str]:
+        """Database name -> address from `replicas` on: an old replica's names lead to the new one that takes them over, if one does."""
+        heirs = {replica.takes_over: replica.address for replica in self.new_replicas}
+        return {name: heirs.get(owner, self.target.address) for name, owner in self.names.items()}
 
     @property
     def names_after(self) -> dict[str, str]:

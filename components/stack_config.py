@@ -1,9 +1,10 @@
-"""Where the stack config is read: everything under `pgleap:` goes to Settings, the password becomes a Pulumi secret."""
+"""Where the stack config is read: everything under `pgleap:` goes to Settings, what is secret becomes a Pulumi secret."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,20 +13,35 @@ from pulumi.runtime.config import CONFIG, get_config_env, get_config_secret_keys
 
 from components.config_errors import NAMESPACE, SettingsError, config_path
 from components.config_fields import has_control_characters, shown
+from components.host_keys import KEY as HOST_PRIVATE_KEYS
+from components.host_keys import host_key_mistakes
 from components.settings import Settings
+
+PASSWORDS = ("password", "replicationPassword")
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The passwords of the role `pgleap` and of the one that new replicas stream as ("" without any), and the private host keys of
+    instances, by the server's name. None of them is part of the settings."""
+
+    password: pulumi.Output[str]
+    replication_password: pulumi.Output[str]
+    host_private_keys: Mapping[str, pulumi.Output[str]]
 
 
 class StackConfig(NamedTuple):
-    """The settings, and the secret password of the role `pgleap`."""
+    """What the stack config holds."""
 
     settings: Settings
-    password: pulumi.Output[str]
+    secrets: Secrets
 
 
 def load() -> StackConfig:
     """Read this stack's config. Raises pulumi.RunError, which the engine shows without a traceback, with every mistake."""
     raw = _raw_config()
-    mistakes = [*_password_mistakes(raw.get("password")), *_key_file_mistakes(raw.get("ssh"))]
+    mistakes = [mistake for key in PASSWORDS for mistake in _password_mistakes(key, raw.get(key))]
+    mistakes += [*_key_file_mistakes(raw.get("ssh")), *_host_key_mistakes(raw)]
     try:
         settings = Settings.from_config(raw)
     except SettingsError as error:
@@ -38,7 +54,9 @@ def load() -> StackConfig:
         )
     if mistakes:
         raise pulumi.RunError(str(SettingsError(mistakes)))
-    return StackConfig(settings, pulumi.Output.secret(str(raw["password"])))
+    password, replication = (pulumi.Output.secret(str(raw.get(key) or "")) for key in PASSWORDS)
+    keys = {name: pulumi.Output.secret(str(key)) for name, key in (raw.get(HOST_PRIVATE_KEYS) or {}).items()}
+    return StackConfig(settings, Secrets(password, replication, keys))
 
 
 def _raw_config() -> dict[str, Any]:
@@ -46,7 +64,7 @@ def _raw_config() -> dict[str, Any]:
     prefix = f"{NAMESPACE}:"
     everything = {**get_config_env(), **CONFIG.get()}
     return {
-        key.removeprefix(prefix): value if key == f"{prefix}password" else _decoded(value)
+        key.removeprefix(prefix): value if key.removeprefix(prefix) in PASSWORDS else _decoded(value)
         for key, value in everything.items()
         if key.startswith(prefix)
     }
@@ -62,18 +80,30 @@ def _decoded(value: str) -> Any:
     return value
 
 
-def _password_mistakes(password: str | None) -> list[str]:
+def _password_mistakes(name: str, password: str | None) -> list[str]:
     if not password:
         return []
-    key = f"{NAMESPACE}:password"
     mistakes = []
-    if not (is_config_secret(key) or key in get_config_secret_keys_env()):
+    if not _is_secret(name):
         mistakes.append(
-            f"{config_path('password')}: stands in plain text; choose another, `pulumi config set --secret password`"
+            f"{config_path(name)}: stands in plain text; choose another, `pulumi config set --secret {name}`"
         )
     if has_control_characters(password):
-        mistakes.append(f"{config_path('password')}: holds control characters (a line end, a tab); choose another")
+        mistakes.append(f"{config_path(name)}: holds control characters (a line end, a tab); choose another")
     return mistakes
+
+
+def _is_secret(key: str) -> bool:
+    path = f"{NAMESPACE}:{key}"
+    return is_config_secret(path) or path in get_config_secret_keys_env()
+
+
+def _host_key_mistakes(raw: Mapping[str, Any]) -> list[str]:
+    if raw.get(HOST_PRIVATE_KEYS) and not _is_secret(HOST_PRIVATE_KEYS):
+        return [
+            f"{config_path(HOST_PRIVATE_KEYS)}: stands in plain text; make others with `python -m scripts.host_key NAME`"
+        ]
+    return list(host_key_mistakes(raw))
 
 
 def _key_file_mistakes(ssh: object) -> list[str]:

@@ -1,15 +1,18 @@
-"""Step: one thing a server is told. Desired state in, facts out. The only file that imports pulumi_command."""
+"""Step: one thing a server is told, or the operator's machine is for a server. Desired state in, facts out. The only file that
+imports pulumi_command."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import shlex
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, TypedDict
 
 import pulumi
-from pulumi_command import remote
+from pulumi_command import local, remote
 
 from agent.states import Verb
 from components.agent_program import AgentProgram
@@ -17,9 +20,16 @@ from components.settings import Server, Ssh
 
 INSTALLED = "/usr/local/lib/pgleap/agent.pyz"
 SUDO = "sudo -n /usr/bin/env python3 -I"
+# The virtual environment that Pulumi.yaml names, from the project's folder, where the engine starts its plugins: no path of one
+# checkout stands in the state, where another checkout would find it changed. `exec`, so that ending the step ends it.
+PYTHON = "exec .venv/bin/python -m"
 # One error is allowed, so two tries of five seconds each: a server that is off must not hold the others up for longer (design.md, "A step").
 DIAL_ERROR_LIMIT = 1
 PER_DIAL_SECONDS = 5
+# An instance that was made is waited for: sshd answers a minute or two after EC2 says that it runs. Before each new try pulumi-command
+# 1.2 pauses, five seconds at most, so this is five minutes of refused dials, ten of mute ones.
+BOOT_DIAL_ERROR_LIMIT = 60
+BOOT = Path(__file__).with_name("boot.sh")
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Reach:
     allowed: pulumi.Output[Any]
 
 
-def connection(server: Server, reach: Reach) -> remote.ConnectionArgs:
+def connection(server: Server, reach: Reach, dial_error_limit: int = DIAL_ERROR_LIMIT) -> remote.ConnectionArgs:
     """How to reach a server: host key verified, by the SSH agent or the one key file, through the bastion if there is one."""
     ssh, bastion = reach.ssh, reach.ssh.bastion
     proxy = None
@@ -56,7 +66,7 @@ def connection(server: Server, reach: Reach) -> remote.ConnectionArgs:
         host_key=server.host_key,
         private_key=reach.private_key,
         proxy=proxy,
-        dial_error_limit=DIAL_ERROR_LIMIT,
+        dial_error_limit=dial_error_limit,
         per_dial_timeout=PER_DIAL_SECONDS,
     )
 
@@ -66,9 +76,50 @@ async def in_order(given: str, reach: Reach, after: Sequence[pulumi.Resource]) -
     is content with a step that the engine left out."""
     await reach.allowed.future()
     for step in after:
-        if isinstance(step, Step):
+        if isinstance(step, Step | LocalStep):
             await step.stands
     return given
+
+
+class _Inputs(TypedDict):
+    """What both kinds of step are registered with."""
+
+    create: str
+    update: str
+    stdin: pulumi.Output[str]
+    add_previous_output_in_env: bool
+
+
+def _inputs(command: str, asked: pulumi.Output[str], reach: Reach, after: Sequence[pulumi.Resource]) -> _Inputs:
+    stdin: pulumi.Output[str] = asked.apply(lambda text: in_order(text, reach, after))
+    return _Inputs(create=command, update=command, stdin=stdin, add_previous_output_in_env=False)
+
+
+def _state(server: Server, desired: Mapping[str, pulumi.Input[Any]]) -> dict[str, pulumi.Input[Any]]:
+    return {"server": server.name, "address": server.address, **desired}
+
+
+def _waiting(opts: pulumi.ResourceOptions, after: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after)))
+
+
+async def _stand(step: Step | LocalStep, asked: pulumi.Output[str]) -> None:
+    """Told to leave a step out (`--target`, `--exclude`), the engine answers with the state before: nothing may follow then."""
+    if await step.stdin.future() != await asked.future():
+        raise _left_out(step)
+
+
+def _facts(step: Step | LocalStep, stdout: str) -> dict[str, Any]:
+    if not stdout:
+        raise _left_out(step)
+    return dict(json.loads(stdout))
+
+
+def _left_out(step: Step | LocalStep) -> pulumi.RunError:
+    return pulumi.RunError(
+        f"Expected: every step in its order. Found: {step._name} was left out or failed, and what comes after it must not run.\n"
+        "To do: pulumi up, without --target, --exclude or --continue-on-error"
+    )
 
 
 class Step(remote.Command):
@@ -93,43 +144,85 @@ class Step(remote.Command):
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions,
     ) -> None:
-        state: dict[str, pulumi.Input[Any]] = {"server": server.name, "address": server.address, **desired}
+        state = _state(server, desired)
         if every_round:
             state["round"] = reach.round
-        asked = pulumi.Output.json_dumps(state) if secret else pulumi.Output.from_input(json.dumps(state))
-        stdin: pulumi.Output[str] = asked.apply(lambda text: in_order(text, reach, after))
-        command = f"{SUDO} {program} {verb.value}"
+        known = not secret and not any(isinstance(value, pulumi.Output) for value in state.values())
+        asked = pulumi.Output.from_input(json.dumps(state)) if known else pulumi.Output.json_dumps(state)
         super().__init__(
             name,
             connection=connection(server, reach),
-            create=command,
-            update=command,
-            stdin=stdin,
             logging=remote.Logging.STDERR,
-            add_previous_output_in_env=False,
-            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
+            opts=_waiting(opts, after),
+            **_inputs(f"{SUDO} {program} {verb.value}", asked, reach, after),
         )
-        self.stands: Awaitable[None] = asyncio.ensure_future(self._verify(asked))
+        self.stands: Awaitable[None] = asyncio.ensure_future(_stand(self, asked))
 
     @property
     def facts(self) -> pulumi.Output[dict[str, Any]]:
         """What the agent found and did; unknown in a preview in which the step would run."""
-        return self.stdout.apply(lambda text: dict(json.loads(text)) if text else self._refuse_to_go_on())
+        return self.stdout.apply(lambda text: _facts(self, text))
 
-    async def _verify(self, asked: pulumi.Output[str]) -> None:
-        """Told to leave a step out (`--target`, `--exclude`), the engine answers with the state before: nothing may follow then."""
-        if await self.stdin.future() != await asked.future():
-            self._refuse_to_go_on()
 
-    def _refuse_to_go_on(self) -> NoReturn:
-        raise pulumi.RunError(
-            f"Expected: every step in its order. Found: {self._name} was left out or failed, and what comes after it must not run.\n"
-            "To do: pulumi up, without --target, --exclude or --continue-on-error"
+class LocalStep(local.Command):
+    """What is done for a server from the operator's machine: a module of scripts/ with the desired state as JSON on its standard
+    input. All else is as for a Step."""
+
+    def __init__(
+        self,
+        name: str,
+        server: Server,
+        module: str,
+        desired: Mapping[str, Any],
+        reach: Reach,
+        *,
+        after: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        asked = pulumi.Output.from_input(json.dumps({**_state(server, desired), "round": reach.round}))
+        super().__init__(
+            name,
+            logging=local.Logging.STDERR,
+            opts=_waiting(opts, after),
+            **_inputs(f"{PYTHON} {module}", asked, reach, after),
+        )
+        self.stands: Awaitable[None] = asyncio.ensure_future(_stand(self, asked))
+
+    @property
+    def facts(self) -> pulumi.Output[dict[str, Any]]:
+        """What the module found and did; unknown in a preview in which the step would run."""
+        return self.stdout.apply(lambda text: _facts(self, text))
+
+
+class FirstContact(remote.Command):
+    """Waits until an instance that was made lets the user in with the known host key and has ended its first boot, and looks at what
+    that had to bring. The only step that needs no agent; it runs once for each instance, not in every round.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        server: Server,
+        desired: Mapping[str, pulumi.Input[Any]],
+        must_have: Sequence[str],
+        reach: Reach,
+        *,
+        after: Sequence[pulumi.Resource] = (),
+        opts: pulumi.ResourceOptions,
+    ) -> None:
+        command = f"sudo -n {shlex.join(['sh', '-c', BOOT.read_text(), 'boot', *must_have])}"
+        super().__init__(
+            name,
+            connection=connection(server, reach, BOOT_DIAL_ERROR_LIMIT),
+            logging=remote.Logging.STDERR,
+            opts=_waiting(opts, after),
+            **_inputs(command, pulumi.Output.json_dumps(_state(server, desired)), reach, after),
         )
 
 
 class Delivery(remote.CopyToRemote):
-    """The agent's file in the home of the SSH user. A connection that changes alone copies nothing, hence the triggers.
+    """The agent's file in the home of the SSH user. A connection that changes alone copies nothing, hence the triggers; another
+    `instance` (its id) at the same address has none.
 
     The round is none of them: on a way back two more logins before the old primary opens cost 0.7 s of refused writes (docs/faults.md).
     """
@@ -141,6 +234,7 @@ class Delivery(remote.CopyToRemote):
         program: AgentProgram,
         reach: Reach,
         *,
+        instance: pulumi.Input[str] | None = None,
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions,
     ) -> None:
@@ -151,6 +245,6 @@ class Delivery(remote.CopyToRemote):
             connection=connection(server, reach),
             source=pulumi.FileAsset(str(program.file)),
             remote_path=remote_path,
-            triggers=[server.address, server.host_key],
-            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after))),
+            triggers=[server.address, server.host_key, *([] if instance is None else [instance])],
+            opts=_waiting(opts, after),
         )

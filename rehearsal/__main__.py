@@ -32,7 +32,7 @@ The fleet is up, with traffic on it, in phase prepare (not yet done). In this fo
     pulumi preview --diff          # what each server will be told
     pulumi up                      # prepare: DB_A becomes a standby
     pulumi config set phase readonly
-    pulumi up                      # the fence; then upgrade, cutover
+    pulumi up                      # the fence; then upgrade, cutover, replicas, retire
     ssh -F .lab/ssh/config web1    # look around
 
 To go back from readonly or upgrade: pulumi up --config phase=prepare --config round=2
@@ -44,7 +44,7 @@ To go back from readonly or upgrade: pulumi up --config phase=prepare --config r
 def rehearse(
     rows: Rows = ORDINARY.rows, scale: Scale = ORDINARY.bench_scale, tables: Tables = ORDINARY.extra_tables
 ) -> None:
-    """Boot the fleet, take it from prepare to cutover under traffic, judge, and take it down."""
+    """Boot the fleet, take it from prepare to retire under traffic, judge, and take it down."""
     with _reported() as report:
         judged = rehearsing.whole(
             Size(rows, scale, tables), lambda line: out.print(line, markup=False, soft_wrap=True), report

@@ -10,19 +10,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rehearsal import load_balancer
 from rehearsal.engine.engine import ensure
 from rehearsal.engine.project import Pulumi
-from rehearsal.lab import keys, processes
-from rehearsal.lab.fleet import FLEET, NAMES, NEW_VERSION, OLD_VERSION, READS_FROM, USER
+from rehearsal.lab import databases, keys, processes
+from rehearsal.lab.fleet import FLEET, NAMES, NEW_VERSION, OLD_VERSION, OPERATOR_ADDRESS, READS_FROM, USER
 from rehearsal.lab.place import REPOSITORY, LabError, Place, Report
+from rehearsal.load_balancer import LoadBalancer
 
 STACK = "lab"
 PLUGINS = "plugins"
 _PLUGINS_SECONDS = 30.0
+# For the stand-in of AWS, which makes hosts of the lab of them (rehearsal/lab/instances.py).
+INSTANCE = {
+    "type": "r6i.large",
+    "ami": "ami-0123456789abcdef0",
+    "subnetId": "subnet-0123456789abcdef0",
+    "keyName": "operator",
+    "volume": {"size": 20},
+}
+AWS = {
+    "region": load_balancer.REGION,
+    "vpcId": "vpc-0123456789abcdef0",
+    "sshFrom": [f"{OPERATOR_ADDRESS}/32"],
+    "fleetGroups": ["sg-0123456789abcdef0"],
+    "tags": {"lab": "pgleap"},
+}
 
 
-def config(place: Place) -> dict[str, Any]:
-    """The stack's config for the lab's fleet, but for phase, round and the secret password."""
+def config(place: Place, balancer: LoadBalancer | None = None, *, instances: bool = True) -> dict[str, Any]:
+    """The stack's config for the lab's fleet, but for phase, round and the secrets. Without `instances` every server is there already."""
     servers = {}
     for server in FLEET:
         entry: dict[str, Any] = {
@@ -36,6 +53,12 @@ def config(place: Place) -> dict[str, Any]:
             entry["keepUntil"] = server.keep_until
         if server.reload:
             entry["reload"] = server.reload
+        if server.takes_over:
+            entry["takesOver"] = server.takes_over
+        if server.instance and instances:
+            entry["instance"] = dict(INSTANCE)
+        if balancer is not None and server.name in load_balancer.DRAINED:
+            entry["targetGroups"] = [balancer.target_group]
         servers[server.name] = entry
     return {
         "pgleap:versions": {"old": OLD_VERSION, "new": NEW_VERSION},
@@ -44,18 +67,27 @@ def config(place: Place) -> dict[str, Any]:
         "pgleap:readsFrom": READS_FROM,
         "pgleap:ssh": {"user": USER},
         "pgleap:postgres": {"archiveCommand": "test -s %p"},
+        "pgleap:replication": {"user": databases.REPLICATION_ROLE, "synchronousStandbyNames": 'ANY 1 ("db-c", "db-d")'},
+        "pgleap:aws": {**AWS, **({"endpoint": balancer.endpoint} if balancer else {})},
     }
 
 
-def make(place: Place, report: Report) -> Pulumi:
-    """Get the engine, serve the plugins, make the stack with round 1 and phase prepare, and write `.lab/env`."""
+def make(place: Place, report: Report, *, instances: bool) -> Pulumi:
+    """Get the engine, serve the plugins, make the stack with round 1 and phase prepare, and write `.lab/env`. With `instances` the stack
+    makes the new databases on the lab's EC2."""
     engine = ensure(report)
+    balancer = load_balancer.serve(place)
     plugins = _serve_plugins(place, engine)
     pulumi = _pulumi(place, engine, plugins)
     stack_file(place).unlink(missing_ok=True)
     pulumi.init()
-    pulumi.configure({**config(place), "pgleap:phase": "prepare", "pgleap:round": 1})
+    pulumi.configure({**config(place, balancer, instances=instances), "pgleap:phase": "prepare", "pgleap:round": 1})
     pulumi.config_set("pgleap:password", secrets.token_hex(16), secret=True)
+    pulumi.config_set("pgleap:replicationPassword", databases.replication_password(place), secret=True)
+    for server in FLEET:
+        if server.instance and instances:
+            private_key = keys.host_private_key(place, server).read_text()
+            pulumi.config_set(f"pgleap:hostPrivateKeys.{server.name}", private_key, secret=True)
     path = f"export PATH={shlex.quote(f'{engine}:')}$PATH\n"
     variables = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in pulumi.own_variables().items())
     # As on an operator's machine: see the Makefile.
@@ -82,7 +114,7 @@ def _pulumi(place: Place, engine: Path, plugins: Mapping[str, str]) -> Pulumi:
         backend=place.root / "pulumi" / "state",
         stack=STACK,
         passphrase="lab",  # noqa: S106 - the lab's state is thrown away with the lab
-        environment={**plugins, "SSH_AUTH_SOCK": str(keys.agent_socket(place))},
+        environment={**plugins, **load_balancer.CREDENTIALS, "SSH_AUTH_SOCK": str(keys.agent_socket(place))},
     )
 
 
@@ -94,8 +126,13 @@ def _serve_plugins(place: Place, engine: Path) -> dict[str, str]:
     process = processes.start(
         place,
         PLUGINS,
-        [sys.executable, "-m", "rehearsal.plugins.serve", "--env-file", file, "--engine", engine],
-        {"PYTHONPATH": str(REPOSITORY), "PULUMI_HOME": str(home), "SSH_AUTH_SOCK": str(keys.agent_socket(place))},
+        [sys.executable, "-m", "rehearsal.plugins.serve", "--env-file", file, "--engine", engine, "--lab", place.root],
+        {
+            "PYTHONPATH": str(REPOSITORY),
+            "PULUMI_HOME": str(home),
+            "SSH_AUTH_SOCK": str(keys.agent_socket(place)),
+            **load_balancer.CREDENTIALS,  # steps on the operator's machine have this process's variables
+        },
     )
     deadline = time.monotonic() + _PLUGINS_SECONDS
     while not file.exists():

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rehearsal import stage
+from rehearsal import after, stage
 from rehearsal.data.compare import Fingerprint, differences, emptied, fingerprint
 from rehearsal.data.fill import LEDGER_DATABASES, Size
 from rehearsal.engine.project import Outcome
@@ -18,7 +18,7 @@ from rehearsal.traffic.ledger import Reconciliation, entries, reconcile
 from rehearsal.traffic.log import Operation, counts, read, read_errors
 from rehearsal.traffic.outage import Outage, outage
 
-FORWARD = ("prepare", "readonly", "upgrade", "cutover")
+FORWARD = ("prepare", "readonly", "upgrade", "cutover", "replicas", "retire")
 ONLINE = ("web1", "web2")
 # Clients whose reads must not fail: a connection for each request, and a pool that tests before it hands one out.
 JUDGED = ("connect", "testing-pool")
@@ -37,6 +37,7 @@ class Judgement:
     differing: list[str] = field(default_factory=list)
     emptied: list[str] = field(default_factory=list)
     comparing: float = 0.0
+    wrong: list[str] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     outage: Outage | None = None
     ledger: Reconciliation | None = None
@@ -48,14 +49,18 @@ class Judgement:
     def complaints(self) -> list[str]:
         """Why this rehearsal failed, in sentences; empty if it succeeded."""
         found = [f"content differs: {one}" for one in self.differing]
+        found += self.wrong
         if self.ledger is None or not self.ledger.whole:
             missing = (
                 "the ledger was not looked up" if self.ledger is None else f"{len(self.ledger.missing)} writes missing"
             )
             found.append(f"the ledger is not whole: {missing}")
         for client in JUDGED:
-            if self.read_errors(client):
-                found.append(f"{self.read_errors(client)} reads of the client `{client}` failed on online servers")
+            failed = [one for one in read_errors(self.operations, ONLINE) if one.client == client]
+            if failed:
+                found.append(
+                    f"{len(failed)} reads of the client `{client}` failed on online servers, such as {failed[0]}"
+                )
             if not counts(self.operations).get((client, "read")):
                 found.append(f"the client `{client}` did not read at all")
         if self.outage is None or self.outage.window is None or self.outage.window.until is None:
@@ -69,10 +74,16 @@ def rehearse(it: Stage, show: Show, report: Report, until: str = FORWARD[-1]) ->
     time.sleep(QUIET_SECONDS)
     for phase in FORWARD[: FORWARD.index(until) + 1]:
         move(it, phase, None, judged, show, report)
+        judged.wrong += after.wrong_with_load_balancer(it, phase)
         if phase == "upgrade":
             compare(it, judged, report)
+        if phase == "replicas":
+            judged.wrong += after.wrong_with_replicas(it)
+            time.sleep(QUIET_SECONDS)  # reads on the new replicas, before the old ones go
+    if until == "retire":
+        judged.wrong += [*after.wrong_with_replicas(it), *after.wrong_with_old_servers(it)]
     time.sleep(QUIET_SECONDS)
-    judge(it, judged, "db-a" if until == "cutover" else "db1")
+    judge(it, judged, "db-a" if FORWARD.index(until) >= FORWARD.index("cutover") else "db1")
     return judged
 
 
@@ -126,7 +137,7 @@ def steps(said: str) -> list[tuple[str, float]]:
 
 def _progress(line: str, show: Show) -> None:
     """Only lines about a step: components and the engine's dots tell nobody anything."""
-    if "command:remote:" in line or "error" in line:
+    if "command:remote:" in line or "command:local:" in line or "error" in line:
         show(re.sub(r"\[diff: [^]]*\]; ?", "", line))
 
 

@@ -35,10 +35,10 @@ class Stage:
 
 
 def set_up(place: Place, size: Size, report: Report, made_by: str) -> Stage:
-    """Boot the fleet and put databases, data and traffic on it; make the stack. Raises LabError."""
-    it = lab.up(place, report, made_by)
+    """Boot the fleet, but for what the stack is to make on EC2, and put databases, data and traffic on it; make the stack. Raises LabError."""
+    it = lab.up(place, report, made_by, instances_by_stack=True)
     put_databases(it, size, report)
-    return put_traffic(it, report)
+    return put_traffic(it, report, instances=True)
 
 
 def put_databases(it: lab.Lab, size: Size, report: Report) -> None:
@@ -51,9 +51,10 @@ def put_databases(it: lab.Lab, size: Size, report: Report) -> None:
     report("db2 and db3 stream from it")
 
 
-def put_traffic(it: lab.Lab, report: Report) -> Stage:
-    """The operator's stack, and traffic on every server that uses the databases."""
-    stage = Stage(it, operator_stack.make(it.place, report))
+def put_traffic(it: lab.Lab, report: Report, *, instances: bool = False) -> Stage:
+    """The operator's stack, and traffic on every server that uses the databases. With `instances` the stack is to make the new databases'
+    servers; without, they are up, and are to it machines that are there already."""
+    stage = Stage(it, operator_stack.make(it.place, report, instances=instances))
     for host in stage.clients:
         install.install(host)
     install.start(stage.clients)

@@ -34,7 +34,7 @@ def drifts(desire: Desire, seen: Mapping[str, Seen]) -> list[str]:
     """
     found = [*_two_writers(desire, seen)]
     for server in desire.settings.servers.values():
-        if server.lost:
+        if server.lost or server.name not in seen:
             continue
         one = seen[server.name]
         sentences = [one.why] if one.facts is None else _of_server(desire, server, one.facts)
@@ -95,6 +95,8 @@ def _of_server(desire: Desire, server: Server, facts: Facts) -> Iterator[str]:
         yield from _of_target(desire, facts)
     elif server.role is Role.REPLICA:
         yield from _of_replica(desire, facts)
+    elif server.role is Role.NEW_REPLICA:
+        yield from _of_new_replica(desire, facts)
     else:
         yield from _of_names(desire, server, facts)
         yield from _of_tasks(desire, server, facts)
@@ -104,6 +106,9 @@ def _of_old_primary(desire: Desire, facts: Facts) -> Iterator[str]:
     gate = desire.parts.old_primary
     yield from _of_journal(desire, OLD_PRIMARY_AUTHORITY[gate], facts)
     cluster = _cluster(facts, desire.settings.versions.old)
+    if not desire.parts.old_servers_run:
+        yield from _of_stopped(desire, cluster, desire.settings.versions.old)
+        return
     yield from _of_running(cluster, desire.settings.versions.old)
     if is_standby(cluster):
         yield "its PostgreSQL is in recovery; the old primary is a primary"
@@ -137,13 +142,15 @@ def _of_target(desire: Desire, facts: Facts) -> Iterator[str]:
             yield f"its PostgreSQL {wanted} is in recovery; {desire.phase} has it a primary"
         # Over the socket of a sealed DB_A only pg_upgrade and its kind come in.
         yield from _of_gate(desire, gate, cluster, socket_counts=False)
-    if _cluster(facts, other).get("running") is True:
-        yield f"PostgreSQL {other} runs, though {desire.phase} has it stopped"
+    yield from _of_stopped(desire, _cluster(facts, other), other)
 
 
 def _of_replica(desire: Desire, facts: Facts) -> Iterator[str]:
     version = desire.settings.versions.old
     cluster = _cluster(facts, version)
+    if not desire.parts.old_servers_run:
+        yield from _of_stopped(desire, cluster, version)
+        return
     yield from _of_running(cluster, version)
     if cluster.get("running") is not True:
         return
@@ -151,6 +158,19 @@ def _of_replica(desire: Desire, facts: Facts) -> Iterator[str]:
         yield "OUT OF RECOVERY: this old replica has become a primary and can take writes; stop it, then make it a replica again"
     else:
         yield from _of_stream(cluster, None)
+
+
+def _of_new_replica(desire: Desire, facts: Facts) -> Iterator[str]:
+    version = desire.settings.versions.new
+    cluster = _cluster(facts, version)
+    yield from _of_running(cluster, version)
+    if cluster.get("running") is True:
+        yield from _of_stream(cluster, desire.settings.target)
+
+
+def _of_stopped(desire: Desire, cluster: Facts, version: int) -> Iterator[str]:
+    if cluster.get("running") is True:
+        yield f"PostgreSQL {version} runs, though {desire.phase} has it stopped"
 
 
 def _of_journal(desire: Desire, authority: tuple[str, ...], facts: Facts) -> Iterator[str]:

@@ -53,10 +53,16 @@ class Report:
 def collect(settings: Settings, deadline: float = fleet_ssh.DEADLINE) -> Report:
     """Look at all servers at once. `deadline` in seconds is each server's own."""
     desire = Desire(settings)
-    asked = {name: json.dumps(to_look_at(desire, server)) for name, server in settings.servers.items()}
+    asked = {server.name: json.dumps(to_look_at(desire, server)) for server in looked_at(desire)}
     answers = fleet_ssh.ask(settings, COMMAND, asked, deadline)
     seen = {name: read_answer(answer) for name, answer in answers.items()}
     return Report(settings, seen, drifts(desire, seen), way_back(settings, seen))
+
+
+def looked_at(desire: Desire) -> list[Server]:
+    """Every server but the new replicas where the phase has none: they need not even exist. Pure."""
+    there = desire.parts.new_replicas
+    return [one for one in desire.settings.servers.values() if there or one.role is not Role.NEW_REPLICA]
 
 
 def to_look_at(desire: Desire, server: Server) -> dict[str, Any]:
@@ -69,6 +75,8 @@ def to_look_at(desire: Desire, server: Server) -> dict[str, Any]:
     if server.role is Role.TARGET:
         clusters = [desire.old_postgres(), desire.new_postgres()]
         return {**asked, "clusters": clusters, **desire.stream_to_look_at("DB_A")}
+    if server.role is Role.NEW_REPLICA:
+        return {**asked, "clusters": [desire.new_postgres()]}
     return {**asked, "names": list(desire.settings.names), "tasks": list(server.tasks)}
 
 

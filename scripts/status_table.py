@@ -51,7 +51,9 @@ def _show_way_back(console: Console, way_back: WayBack) -> None:
 
 def _databases(settings: Settings, seen: Mapping[str, Seen]) -> Table:
     table = _table("database", "PostgreSQL", "position", "streams to", "gate", "journal", "sessions", "free", "at work")
-    for server in settings.with_role(Role.PRIMARY, Role.REPLICA, Role.TARGET):
+    for server in settings.with_role(Role.PRIMARY, Role.REPLICA, Role.TARGET, Role.NEW_REPLICA):
+        if server.name not in seen:
+            continue
         facts = seen[server.name].facts
         if facts is None:
             table.add_row(_name(server), escape(seen[server.name].why))

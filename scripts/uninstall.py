@@ -1,4 +1,5 @@
-"""Take pgleap away from every server: `python -m scripts.uninstall`. Only from a finished prepare.
+"""Take pgleap away from every server: `python -m scripts.uninstall`. From a finished prepare, or from a finished retire, after which
+the new databases and the hosts files stay as they are.
 
 The servers that use the databases first, then DB_A with its clusters, the old replicas, and the old primary last, whose role and
 slot DB_A uses. Where one group fails, the next is not begun; run it again. Exit status: 0 done, 1 not on every server, 2 nothing done.
@@ -27,8 +28,10 @@ AFTERWARDS = "The stack still believes that its agents are there. To forget it, 
 
 
 def groups(settings: Settings) -> Iterator[tuple[str, Sequence[Server]]]:
-    """The servers in the order in which they are left, by part. Those that are lost are not among them."""
+    """The servers in the order in which they are left, by part. Those that are lost are not among them. After retire the roles go with
+    DB_A, and its replicas have let go of them before."""
     yield "client", settings.hosts_servers
+    yield "new replica", settings.new_replicas
     yield "DB_A", [server for server in (settings.target,) if not server.lost]
     yield "old replica", settings.replicas
     yield "old primary", [server for server in (settings.primary,) if not server.lost]
@@ -41,27 +44,35 @@ def asked(settings: Settings, part: str, server: Server) -> dict[str, Any]:
         "server": server.name,
         "address": server.address,
         "round": settings.round,
+        "phase": settings.phase.value,
         "part": part,
         "user": settings.ssh.user,
     }
     if part == "DB_A":
         return {**desire.upgrade_target(), **common}
-    return common if part == "client" else {**common, "postgres": desire.old_postgres()}
+    if part == "client":
+        return common
+    return {**common, "postgres": desire.new_postgres() if part == "new replica" else desire.old_postgres()}
 
 
 def take_away(settings: Settings, part: str, servers: Sequence[Server], console: Console) -> bool:
     """Have all servers of a part left, side by side, and say what each did; whether all did."""
     inputs = {server.name: json.dumps(asked(settings, part, server)) for server in servers}
     answers = fleet_ssh.ask(settings, COMMAND, inputs, DEADLINE)
+    # Before `replicas` they need not even exist.
+    may_be_missing = part == "new replica" and settings.phase is Phase.PREPARE
+    missing = {name for name, answer in answers.items() if answer.status is None and may_be_missing}
     for name, answer in answers.items():
-        if answer.status == fleet_ssh.NOT_INSTALLED:
+        if name in missing:
+            console.print(f"{name}: not reached; if there is such a server, run this again once it can be")
+        elif answer.status == fleet_ssh.NOT_INSTALLED:
             console.print(f"{name}: nothing of pgleap's is there")
         elif answer.status == 0:
             for change in json.loads(answer.output)["changed"]:
                 console.print(f"{name}: {escape(change)}")
         else:
             console.print(f"[red]{name}: {escape(answer.error.strip())}[/red]")
-    return all(answer.status in (0, fleet_ssh.NOT_INSTALLED) for answer in answers.values())
+    return all(name in missing or answer.status in (0, fleet_ssh.NOT_INSTALLED) for name, answer in answers.items())
 
 
 def main(
@@ -71,10 +82,11 @@ def main(
     """Take away everything that pgleap made on the servers, DB_A's clusters among it. The databases go on as they are."""
     selected = stack.read_or_exit(name)
     settings, console = selected.settings, Console(highlight=False, soft_wrap=True)
-    if settings.phase is not Phase.PREPARE or selected.finished.get("phase") != Phase.PREPARE:
+    retired = settings.phase is Phase.RETIRE
+    if settings.phase not in (Phase.PREPARE, Phase.RETIRE) or selected.finished.get("phase") != settings.phase:
         reached = selected.finished.get("phase", "nothing")
         print(
-            f"pgleap: Expected: a fleet in phase prepare, finished. Found: it asks for {settings.phase}, and finished {reached}.\n"
+            f"pgleap: Expected: a fleet in phase prepare, or in retire, finished. Found: it asks for {settings.phase}, and finished {reached}.\n"
             "To do: go back to prepare first (python -m scripts.window --back, or see docs/recovery.md).",
             file=sys.stderr,
         )
@@ -85,7 +97,8 @@ def main(
     lost = [server.name for server in settings.servers.values() if server.lost]
     if lost:
         console.print(f"lost, and left as they are: {', '.join(lost)}")
-    if not yes and not typer.confirm("Take pgleap away from these, and DB_A's clusters with it?"):
+    target = "which stays as it is" if retired else "whose clusters go with it"
+    if not yes and not typer.confirm(f"Take pgleap away from these, also from DB_A, {target}?"):
         raise typer.Exit(2)
     for part, servers in groups(settings):
         if servers and not take_away(settings, part, servers, console):

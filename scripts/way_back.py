@@ -44,7 +44,9 @@ def way_back(settings: Settings, seen: Mapping[str, Seen]) -> WayBack:
     if not settings.reverse_replication.enabled:
         return WayBack(Kind.NO, ["the stack wants no stream back (reverseReplication.enabled)"], after_cutover=True)
     primary, target = _stream(seen, settings.primary.name), _stream(seen, settings.target.name)
-    opened = settings.phase is Phase.CUTOVER or bool(known(primary).get("follows"))
+    if settings.phase is Phase.RETIRE:
+        return WayBack(Kind.NO, [f"{settings.phase} is the end: the old servers are stopped, and nothing leads back"])
+    opened = settings.phase in (Phase.CUTOVER, Phase.REPLICAS) or bool(known(primary).get("follows"))
     if not opened:
         ahead = known(known(primary).get("ahead"))
         return _of(ahead.get("against", []), ahead.get("notCovered", []), [], after_cutover=True)

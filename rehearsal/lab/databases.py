@@ -77,7 +77,7 @@ def make_primary(lab: Lab) -> None:
     host.run(["install", "-d", "-m", "0700", "-o", SUPERUSER, "-g", SUPERUSER, TABLESPACE])
     host.run(["systemctl", "start", UNIT])
     settings = "".join(f"ALTER SYSTEM SET {name} = '{value}';\n" for name, value in _BY_ALTER_SYSTEM.items())
-    password = _replication_password(lab.place)
+    password = replication_password(lab.place)
     psql(
         host,
         "postgres",
@@ -117,7 +117,7 @@ def pgbench(host: Host, arguments: Sequence[str]) -> str:
 
 
 def _make_replica(lab: Lab, host: Host) -> None:
-    passwords = f"*:{PORT}:*:{REPLICATION_ROLE}:{_replication_password(lab.place)}\n"
+    passwords = f"*:{PORT}:*:{REPLICATION_ROLE}:{replication_password(lab.place)}\n"
     host.write("/var/lib/postgresql/.pgpass", passwords, mode=0o600, owner=SUPERUSER)
     upstream = f"host={PRIMARY.address} port={PORT} user={REPLICATION_ROLE} application_name={host.name}"
     backup = ["-d", upstream, "-D", DATA, "-X", "stream", "-C", "-S", host.name, "-R", "-c", "fast"]
@@ -136,7 +136,7 @@ def _configure(host: Host) -> None:
     host.write(f"{CONFIGURATION}/pg_hba.conf", _PG_HBA_CONF, mode=0o640, owner=SUPERUSER)
 
 
-def _replication_password(place: Place) -> str:
+def replication_password(place: Place) -> str:
     """Made up once a lab; kept for the replicas that are made later."""
     kept = place.root / "replication-password"
     if not kept.exists():

@@ -1,9 +1,9 @@
-"""The ten servers of the lab, as data: what the network, the hosts and the stack's configuration are made from."""
+"""The twelve servers of the lab, as data: what the network, the hosts and the stack's configuration are made from."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-Role = Literal["primary", "replica", "target", "online", "drained", "worker"]
+Role = Literal["primary", "replica", "target", "new-replica", "online", "drained", "worker"]
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,8 @@ class Server:
     """One server: its name, its part in the upgrade, its address, and what only some have.
 
     `tasks` are the systemd units of a worker; `keep_until` is the phase a worker's tasks are kept until, when it is
-    not the usual one; `reload` is run after the server's hosts file has changed.
+    not the usual one; `reload` is run after the server's hosts file has changed; `takes_over` is the old replica whose
+    names a new one gets. An `instance` is made on EC2 by the stack.
     """
 
     name: str
@@ -20,6 +21,8 @@ class Server:
     tasks: tuple[str, ...] = ()
     keep_until: str | None = None
     reload: str | None = None
+    takes_over: str | None = None
+    instance: bool = False
 
 
 TASKS_UNIT = "celery.service"
@@ -28,7 +31,9 @@ FLEET = (
     Server("db1", "primary", "10.77.0.11"),
     Server("db2", "replica", "10.77.0.12"),
     Server("db3", "replica", "10.77.0.13"),
-    Server("db-a", "target", "10.77.0.14"),
+    Server("db-a", "target", "10.77.0.14", instance=True),
+    Server("db-c", "new-replica", "10.77.0.15", takes_over="db2", instance=True),
+    Server("db-d", "new-replica", "10.77.0.16", takes_over="db3", instance=True),
     Server("web1", "online", "10.77.0.21"),
     Server("web2", "online", "10.77.0.22"),
     Server("web3", "drained", "10.77.0.23"),

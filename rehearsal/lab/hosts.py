@@ -5,9 +5,10 @@ A host can be stopped, killed as by a power failure, and booted again: what is o
 
 import hashlib
 import os
+import shutil
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -36,13 +37,14 @@ class Host:
         """The server's name."""
         return self.server.name
 
-    def boot(self) -> None:
+    def boot(self, at_first: Callable[[Path], None] | None = None) -> None:
         """Boot it and wait until its user can log in over SSH. Nothing is done if it is up.
 
-        Raises LabError, with the end of the console's log, if nobody can log in after 60 seconds.
+        `at_first` is given the root of a host that never booted. Raises LabError, with the end of the console's log, if nobody can log in after 60 seconds.
         """
         if self.leader() is None:
-            self._mount()
+            if self._mount() and at_first is not None:
+                at_first(self._root)
             # nspawn takes the control group that it is started in as the host's own.
             groups = control_groups.make(self._place, self.name)
             enter = "".join(f"echo $$ > '{group}/cgroup.procs'; " for group in groups)
@@ -64,6 +66,14 @@ class Host:
             if time.monotonic() > deadline:
                 raise LabError(f"Expected {self.name} to shut down within {_STOP_SECONDS:.0f} s. {self._console()}")
             time.sleep(0.05)
+
+    def remove(self) -> None:
+        """Shut it down, and take away all that was on its disk. Raises LabError."""
+        self.stop()
+        if self._root.is_mount():
+            call("umount", self._root)
+        if self._folder.exists():
+            shutil.rmtree(self._folder)
 
     def kill(self) -> None:
         """End everything on it at once, as a power failure does."""
@@ -108,7 +118,8 @@ class Host:
     def _process(self) -> str:
         return f"host-{self.name}"
 
-    def _mount(self) -> None:
+    def _mount(self) -> bool:
+        """Its disk, made and set up if it is not there; whether it was not."""
         new = not self._folder.exists()
         upper, work = self._folder / "upper", self._folder / "work"
         for folder in (upper, work, self._root):
@@ -118,6 +129,7 @@ class Host:
             call("mount", "-t", "overlay", "-o", layers, f"pgleap-{self.name}", self._root)
         if new:
             self._set_up()
+        return new
 
     def _set_up(self) -> None:
         """What tells this host from every other, put there before its first boot."""

@@ -22,10 +22,18 @@ class Lab:
         return self.hosts[name]
 
 
-def up(place: Place, report: Report, made_by: str = "hand", servers: Sequence[Server] = FLEET) -> Lab:
+def up(
+    place: Place,
+    report: Report,
+    made_by: str = "hand",
+    servers: Sequence[Server] = FLEET,
+    *,
+    instances_by_stack: bool = False,
+) -> Lab:
     """Boot the fleet: packages and image if they are not there, network, keys, agent, hosts.
 
-    `made_by` says in a word who wants it. Raises LabError when a lab is up already, this checkout's or another's, or
+    `made_by` says in a word who wants it. With `instances_by_stack` the servers that a stack makes on EC2 are left to the stack's
+    stand-in for it (instances.py). Raises LabError when a lab is up already, this checkout's or another's, or
     when something does not come up; what has come up by then stays, to be looked at, until it is taken down. What a lab
     has left of which no process lives (a restart ended them all) is taken away first, whoever's it was.
     """
@@ -47,8 +55,9 @@ def up(place: Place, report: Report, made_by: str = "hand", servers: Sequence[Se
     report("Network and keys are there")
     network.up(servers)
     lab = Lab(place, {server.name: Host(place, server) for server in servers})
-    hosts.boot(list(lab.hosts.values()))
-    report(f"{len(lab.hosts)} servers let {USER} in")
+    booted = [host for host in lab.hosts.values() if not (instances_by_stack and host.server.instance)]
+    hosts.boot(booted)
+    report(f"{len(booted)} servers let {USER} in")
     return lab
 
 

@@ -15,7 +15,7 @@ TASK_DATABASES = {"worker1": ("shop", "metrics"), "worker2": ("forum",)}
 
 _HERE = Path(__file__).parent
 _PROGRAM = "/usr/local/lib/pgleap-traffic/client.py"
-_PASSWORDS = "/etc/pgleap-traffic/pgpass"
+PASSWORDS = "/etc/pgleap-traffic/pgpass"
 _LOGS = "/var/log/pgleap-traffic"
 _USER = "www-data"
 _UNIT = """\
@@ -44,7 +44,7 @@ def install(host: Host, interval: float | None = None) -> None:
     """
     host.write(_PROGRAM, (_HERE / "client.py").read_text(encoding="utf-8"))
     # libpq heeds the file only if nobody but its user can read it.
-    host.write(_PASSWORDS, (_HERE / "pgpass").read_text(encoding="utf-8"), mode=0o600, owner=_USER)
+    host.write(PASSWORDS, (_HERE / "pgpass").read_text(encoding="utf-8"), mode=0o600, owner=_USER)
     for name, text in units(host.server, interval).items():
         host.write(f"/etc/systemd/system/{name}", text)
     host.run(["systemctl", "daemon-reload"])
@@ -98,6 +98,6 @@ def _unit(description: str, arguments: str, interval: float | None) -> str:
         arguments=arguments,
         program=_PROGRAM,
         logs=_LOGS,
-        passwords=_PASSWORDS,
+        passwords=PASSWORDS,
         user=_USER,
     )

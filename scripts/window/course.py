@@ -12,6 +12,8 @@ from enum import StrEnum
 from agent.states import Phase
 
 FORWARD = (Phase.READONLY, Phase.UPGRADE, Phase.CUTOVER)
+# Where DB_A takes the writes.
+AFTER_WINDOW = (Phase.CUTOVER, Phase.REPLICAS, Phase.RETIRE)
 # How many `up` a way back may take; each failed one says what is wrong, and more of the same would only cost time.
 MOST_TRIES = 5
 
@@ -159,8 +161,10 @@ def forward_from(asked: Phase, round_: int, finished: Finished | None) -> Course
         raise NoWayError(
             "Expected: a fleet in phase prepare. Found: a stack without a finished `up`.\nTo do: pulumi up"
         )
-    if finished.phase is Phase.CUTOVER:
-        raise NoWayError("The window is over already: the fleet stands in cutover, and DB_A takes the writes.")
+    if finished.phase in AFTER_WINDOW:
+        raise NoWayError(
+            f"The window is over already: the fleet stands in {finished.phase}, and DB_A takes the writes."
+        )
     following = FORWARD[list(Phase).index(finished.phase)]
     if asked not in (finished.phase, following):
         raise NoWayError(
@@ -174,6 +178,13 @@ def back_from(asked: Phase, round_: int, finished: Finished | None) -> Course:
     """The first `up` of the way back to prepare. Raises NoWayError."""
     if finished is None:
         raise NoWayError("Expected: a fleet that pgleap prepared. Found: a stack without a finished `up`.")
+    if finished.phase is Phase.RETIRE:
+        raise NoWayError("There is no way back from retire: the old servers are stopped.")
+    if finished.phase is Phase.REPLICAS or asked is Phase.REPLICAS:
+        raise NoWayError(
+            f"Expected: a fleet in cutover or before it. Found: it stands in {finished.phase} and asks for {asked}; writes go on meanwhile.\n"
+            f"To do: pulumi config set phase cutover && pulumi config set round {max(round_, finished.round) + 1} && pulumi up; then this"
+        )
     round_ = max(round_, finished.round) + 1
     over_upgrade = Phase.CUTOVER in (asked, finished.phase)
     return Course(

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from agent.states import Phase
+from components.aws_settings import LoadBalancer
+from components.phases import TABLE
 from components.settings import Limits
 
 # Seconds. What a step waits for by itself, as the stack's limits say, comes on top.
 ANY_STEP = 60.0
 UPGRADE_MARGIN = 30.0
+# A new replica's instance, and its first boot: nobody waits for them but the last step (components/step.py, FirstContact).
+MACHINE = 1500.0
 # Seconds for the engine to begin a step while none is under way: it starts, waits for the program, saves its state.
 NO_STEP = 60.0
 
@@ -19,6 +23,8 @@ DATABASE = "database"
 CLIENT_GATE = "client-gate"
 HOSTS_FILE = "hosts-file"
 ONLINE_SESSIONS = "sessions-online"
+LOAD_BALANCER = "load-balancer"
+MACHINES = ("-instance", "-volume", "-attachment", "-boot")
 
 
 class DeadlineError(ValueError):
@@ -31,6 +37,7 @@ class Deadlines:
 
     limits: Limits
     given: Mapping[str, float] = field(default_factory=dict)
+    load_balancer: LoadBalancer = field(default_factory=LoadBalancer)
 
     def of(self, step: str, phase: Phase) -> float:
         """Seconds for `step` on the way to `phase`."""
@@ -39,7 +46,9 @@ class Deadlines:
                 return seconds
         if step.endswith(f"-{DATABASE}"):
             return self._database(phase)
-        return self.given.get("", ANY_STEP) + self._waits(step)
+        if step.endswith(MACHINES):
+            return MACHINE
+        return self.given.get("", ANY_STEP) + self._waits(step, phase)
 
     def _database(self, phase: Phase) -> float:
         limits = self.limits
@@ -47,8 +56,11 @@ class Deadlines:
             return limits.base_backup_seconds + limits.stream_seconds + UPGRADE_MARGIN
         return limits.upgrade_seconds + UPGRADE_MARGIN
 
-    def _waits(self, step: str) -> float:
-        """What the agent itself waits for in a step of this kind."""
+    def _waits(self, step: str, phase: Phase) -> float:
+        """What a step of this kind waits for by itself."""
+        if step.endswith(f"-{LOAD_BALANCER}"):
+            inside = TABLE[phase].drained_in_load_balancer
+            return self.load_balancer.healthy_seconds if inside else self.load_balancer.drain_seconds
         if step.endswith(f"-{CLIENT_GATE}") or "-sessions-" in step:
             return self.limits.grace_seconds
         return self.limits.lag_seconds if step.endswith("-ready") else 0.0

@@ -31,6 +31,8 @@ from scripts.window.program import Program
 GENTLE_SECONDS = 1.0
 POLL_SECONDS = 0.02
 PROGRAM = "pulumi"
+# What a program with instances imports besides: AWS's SDK, half a second.
+INSTANCES = ("components.server",)
 # As the Automation API sets them; without the second there is no --event-log.
 VARIABLES = {"PULUMI_AUTOMATION_API": "true", "PULUMI_DEBUG_COMMANDS": "true", "PULUMI_SKIP_UPDATE_CHECK": "true"}
 
@@ -122,8 +124,13 @@ class Engine:
     def load_program(self) -> None:
         """Have the program of the next `up` loaded while there is time."""
         if self._loaded is None:
-            self._loaded = Program(self._project)
+            self._loaded = Program(self._project, INSTANCES if self._names_aws() else ())
             self._programs.append(self._loaded)
+
+    def _names_aws(self) -> bool:
+        """Whether the stack may have instances: its config is not read yet, and half a second too much only loads a module in vain."""
+        file = self.config_file()
+        return file.is_file() and f"{NAMESPACE}:aws:" in file.read_text()
 
     def close(self) -> None:
         """End every program that is left: no `up` is under way any more."""

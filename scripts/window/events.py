@@ -13,7 +13,10 @@ from scripts.window.clock import Heard, What
 
 # A replacement is told twice; of the two this is the one that works.
 WORKING = ("create", "update", "create-replacement")
-STEP_TYPES = ("command:remote:Command", "command:remote:CopyToRemote")
+STEP_TYPES = ("command:remote:Command", "command:remote:CopyToRemote", "command:local:Command")
+# What takes long at AWS is watched like a step, its end too: an engine that waits for an instance is not one that stands still.
+MACHINE_TYPES = ("aws:ec2/instance:Instance", "aws:ebs/volume:Volume", "aws:ec2/volumeAttachment:VolumeAttachment")
+ENDING = ("delete", "delete-replaced")
 WHAT = {"resourcePreEvent": What.BEGAN, "resOutputsEvent": What.DONE, "resOpFailedEvent": What.FAILED}
 # Seconds to wait for an engine's last words after it has ended.
 LAST_WORDS_SECONDS = 2.0
@@ -28,7 +31,8 @@ def heard(at: float, event: Event) -> Heard | None:
         return _diagnostic(at, event["diagnosticEvent"])
     for kind, what in WHAT.items():
         found = event.get(kind, {}).get("metadata", {})
-        if found.get("op") in WORKING and found.get("type") in STEP_TYPES:
+        works = found.get("op") in WORKING and found.get("type") in (*STEP_TYPES, *MACHINE_TYPES)
+        if works or (found.get("op") in ENDING and found.get("type") in MACHINE_TYPES):
             return Heard(at, _name(found["urn"]), what)
     return None
 

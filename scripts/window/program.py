@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 MODULE = "scripts.window.serve_program"
 
 
 class Program:
-    """One process for one `up`. It outlives this one if an engine is at work with it, and else ends with it."""
+    """One process for one `up`. It outlives this one if an engine is at work with it, and else ends with it. `modules` are loaded
+    besides what every program imports."""
 
-    def __init__(self, project: Path) -> None:
+    def __init__(self, project: Path, modules: Sequence[str] = ()) -> None:
         # A session of its own: a terminal's ^C is for the window, which decides what it means.
         self.process = subprocess.Popen(
-            [sys.executable, "-m", MODULE],
+            [sys.executable, "-m", MODULE, *modules],
             cwd=project,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

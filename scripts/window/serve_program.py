@@ -1,10 +1,12 @@
 """The stack's program in a process of its own, its libraries loaded, for one engine that connects: see program.py beside this.
 
-It prints its port, serves one run, and ends; also, if none has begun, when its standard input ends.
+Its arguments are modules to load besides. It prints its port, serves one run, and ends; also, if none has begun, when its standard
+input ends.
 """
 
 from __future__ import annotations
 
+import importlib
 import runpy
 import sys
 import threading
@@ -56,6 +58,8 @@ class OneRun(LanguageServer):
 
 def main() -> None:
     """Serve one run."""
+    for module in sys.argv[1:]:
+        importlib.import_module(module)
     program = OneRun(Path.cwd() / PROGRAM)
     server = grpc.server(ThreadPoolExecutor())
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(program, server)

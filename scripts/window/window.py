@@ -48,7 +48,9 @@ class Window:
         self._stack = stack
         self._screen = screen
         self._clock = Clock(Steps.of(stack.settings))
-        self._watch = Watch(stack.engine, self._clock, Deadlines(stack.settings.limits, given), screen)
+        self._watch = Watch(
+            stack.engine, self._clock, Deadlines(stack.settings.limits, given, stack.settings.load_balancer), screen
+        )
 
     def go(self, back: bool) -> int:
         """Go until the end, and account for it; the exit status. Raises NoWayError before anything is done."""

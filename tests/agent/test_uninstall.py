@@ -17,7 +17,7 @@ from agent.states import Phase
 from agent.uninstall import uninstall
 from tests.agent.fake_server import FakeServer
 
-CLIENT = {"server": "web1", "address": "10.0.0.21", "round": 1, "part": "client", "user": "root"}
+CLIENT = {"server": "web1", "address": "10.0.0.21", "round": 1, "phase": "prepare", "part": "client", "user": "root"}
 CLUSTER = {"version": 15, "layout": "debian", "cluster": "main", "port": 5432, "superuser": "postgres"}
 PRIMARY = {**CLIENT, "server": "db1", "part": "old primary", "postgres": CLUSTER}
 PREPARED = Journal(Phase.PREPARE, 3, True, Authority.HOLDS, epoch=1)

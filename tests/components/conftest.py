@@ -10,7 +10,7 @@ import pytest
 
 from rehearsal.engine.engine import ensure
 from tests.components.stack import Ground, Snapshots, Stack, opened
-from tests.unit.example_config import config
+from tests.unit.example_config import fleet_config
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
 
 @pytest.fixture(scope="session")
 def snapshots(ground: Ground, tmp_path_factory: pytest.TempPathFactory) -> Snapshots:
-    return Snapshots(ground, tmp_path_factory.mktemp("snapshots"), config())
+    return Snapshots(ground, tmp_path_factory.mktemp("snapshots"), fleet_config())
 
 
 @pytest.fixture
@@ -31,6 +31,6 @@ def stack_at(ground: Ground, snapshots: Snapshots, tmp_path: Path) -> Iterator[C
 
         def begin(phase: str, *, checkpoints: bool = False) -> Stack:
             snapshots.copy(phase, tmp_path / "stack")
-            return open_ones.enter_context(opened(ground, tmp_path / "stack", config(), checkpoints=checkpoints))
+            return open_ones.enter_context(opened(ground, tmp_path / "stack", fleet_config(), checkpoints=checkpoints))
 
         yield begin

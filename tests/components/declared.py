@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import runpy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,16 +17,30 @@ from pulumi.runtime.settings import get_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
-from components.settings import Settings
+from components.settings import SECRETS, Settings
 
 PROJECT = Path(__file__).resolve().parents[2]
-COMMAND, COPY = "command:remote:Command", "command:remote:CopyToRemote"
+COMMAND, COPY, LOCAL = "command:remote:Command", "command:remote:CopyToRemote", "command:local:Command"
+# What the stack's own outputs say of instances that were there before.
+INSTANCES = {"db-a": "db-a-instance-id"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the engine is told about a resource beside its inputs. `provider` and `deleted_with` are URNs, empty for none."""
+
+    protect: bool
+    retain: bool
+    delete_first: bool
+    ignore: frozenset[str]
+    provider: str
+    deleted_with: str
 
 
 @dataclass(frozen=True)
 class Declared:
     """One resource as the engine would be told of it; `secret` names the inputs that are secrets, `inputs` has them opened.
-    `parent` is a URN, empty for the stack."""
+    `parent` is a URN, empty for the stack. `options` are those of the engine's that a test looks at."""
 
     type: str
     name: str
@@ -35,6 +49,7 @@ class Declared:
     inputs: Mapping[str, Any]
     secret: frozenset[str]
     depends_on: frozenset[str]
+    options: Options
 
     @property
     def stdin(self) -> dict[str, Any]:
@@ -51,15 +66,17 @@ class Program:
         self.settings = Settings.from_config(raw)
         self.outputs = outputs
         self.steps = {found.name: found for found in declared if found.type == COMMAND}
+        self.local_steps = {found.name: found for found in declared if found.type == LOCAL}
         self.copies = {found.name: found for found in declared if found.type == COPY}
         self._by_urn = {found.urn: found for found in declared}
 
     def waits_for(self, step: str) -> set[str]:
         """The names of all steps that a step waits for, those that these wait for included."""
         found: set[str] = set()
-        ahead = [self.steps[step]]
+        ahead = [{**self.steps, **self.local_steps}[step]]
         while ahead:
-            for urn in ahead.pop().depends_on:
+            # All but the stack's reference to itself, which is read and not registered.
+            for urn in ahead.pop().depends_on & self._by_urn.keys():
                 before = self._by_urn[urn]
                 if before.name not in found:
                     found.add(before.name)
@@ -73,20 +90,22 @@ class Program:
 
 
 class _Servers(mocks.Mocks):
-    """Every step does as it is told."""
+    """Every step does as it is told; but the engine leaves one out, and answers with what was asked before."""
 
-    def __init__(self, finished: Mapping[str, Any] | None) -> None:
+    def __init__(self, finished: Mapping[str, Any] | None, left_out: str) -> None:
         self._finished = finished
+        self._left_out = left_out
 
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], None]:
-        return {}, None
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        return {"availabilityZone": "eu-central-1a"}, []
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         if args.typ == "pulumi:pulumi:StackReference":
-            outputs = {} if self._finished is None else {"finished": dict(self._finished)}
+            outputs = {} if self._finished is None else {"finished": dict(self._finished), "instances": INSTANCES}
             return args.name, {"name": args.name, "outputs": outputs, "secretOutputNames": []}
-        facts = {"stdout": json.dumps({"phase": "played", "round": 0})} if args.typ == COMMAND else {}
-        return f"{args.name}-id", {**args.inputs, **facts}
+        facts = {"stdout": json.dumps({"phase": "played", "round": 0})} if args.typ in (COMMAND, LOCAL) else {}
+        before = {"stdin": "{}"} if args.name == self._left_out and args.typ in (COMMAND, LOCAL) else {}
+        return f"{args.name}-id", {**args.inputs, **facts, **before}
 
 
 class _Monitor(mocks.MockMonitor):
@@ -108,7 +127,16 @@ class _Monitor(mocks.MockMonitor):
         depends_on = frozenset(request.dependencies)
         parent = "" if request.parent.endswith("::pgleap-sim") else request.parent
         if request.type != "pulumi:pulumi:Stack":
-            self.declared.append(Declared(request.type, request.name, response.urn, parent, opened, secret, depends_on))
+            options = Options(
+                request.protect,
+                request.retainOnDelete,
+                request.deleteBeforeReplace,
+                frozenset(request.ignoreChanges),
+                request.provider.rpartition("::")[0],
+                request.deletedWith,
+            )
+            found = Declared(request.type, request.name, response.urn, parent, opened, secret, depends_on, options)
+            self.declared.append(found)
         return response
 
 
@@ -133,25 +161,35 @@ def _main() -> None:
 
 
 def declare(
-    raw: Mapping[str, Any], *, finished: Mapping[str, Any] | None = None, preview: bool = False, **more: Any
+    raw: Mapping[str, Any],
+    *,
+    finished: Mapping[str, Any] | None = None,
+    preview: bool = False,
+    program: Callable[[], None] = _main,
+    left_out: str = "",
+    **more: Any,
 ) -> Program:
     """Run the project's __main__.py over a stack config and `more` values of it; `finished` is what the stack finished last.
+    `program` is another one, to be run instead; `left_out` is a step that the engine is told to leave out.
 
     Raises RefusedError.
     """
     values = {**raw, **more}
     # The SDK takes the thread's own loop, and whoever ran one before may have taken it away.
     asyncio.set_event_loop(asyncio.new_event_loop())
-    monitor = _Monitor(_Servers(finished))
-    mocks.set_mocks(_Servers(finished), project="pgleap", stack="sim", preview=preview, monitor=monitor)
+    servers = _Servers(finished, left_out)
+    monitor = _Monitor(servers)
+    mocks.set_mocks(servers, project="pgleap", stack="sim", preview=preview, monitor=monitor)
     coded = {f"pgleap:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
-    set_all_config(coded, ["pgleap:password"])
+    set_all_config(coded, [f"pgleap:{key}" for key in SECRETS])
+    # The SDK keeps one stack for all programs of a process.
+    stack = get_root_resource()
+    assert isinstance(stack, Stack)
+    stack.outputs.clear()
     # As the language host does: futures that nobody looks at after a refusal are no news.
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     try:
-        _sync_await(run_pulumi_func(_main))
+        _sync_await(run_pulumi_func(program))
     except pulumi.RunError as refused:
         raise RefusedError(str(refused), monitor.declared) from None
-    stack = get_root_resource()
-    assert isinstance(stack, Stack)
-    return Program(monitor.declared, values, stack.outputs)
+    return Program(monitor.declared, values, dict(stack.outputs))

@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.__main__ import act
 from agent.report import Refusal
-from agent.states import Verb
+from agent.states import Phase, Verb
 from components.settings import Settings
 from rehearsal.plugins.transport import Connection, Listener, Result, TransportError
 from tests.model import invariants
@@ -30,6 +30,8 @@ from tests.model.process import Fate, Process
 from tests.model.world import World
 
 DIAL_SECONDS = 1.5
+# The one command that is no verb of the agent's; what it looks at lies outside of the model.
+BOOT = "sudo -n sh -c "
 GOES_ON_SECONDS = 1.5
 
 
@@ -155,6 +157,9 @@ class SimulatedFleet:
         self, connection: Connection, command: str, stdin: str, environment: Mapping[str, str], listener: Listener
     ) -> Result:
         machine = await self._reach(connection)
+        if command.startswith(BOOT):
+            self.events.append(Event(machine.name, "boot", json.loads(stdin)))
+            return Result(0)
         program, verb = command.split()[-2:]
         step = Event(machine.name, verb, json.loads(stdin))
         # A step that a test holds has not begun its work yet; the next one on its server waits behind it.
@@ -205,6 +210,8 @@ class SimulatedFleet:
         if not file.exists():
             raise Refusal(f"the file {program} on {machine.name}", "no such file", "have it delivered")
         machine.started_from = file
+        if step.verb == Verb.ANNOUNCE.value and step.desired["phase"] == Phase.RETIRE.value:
+            self.world.nobody_by_address()
         facts = act(Verb(step.verb), step.desired, machine)
         self.events.append(step)
         self.world.look(f"after {step.server} {step.verb}")

@@ -18,7 +18,7 @@ from tests.components.simulation import SimulatedFleet
 from tests.components.warm_python import warm_python
 
 PROJECT = Path(__file__).resolve().parents[2]
-FORWARD = ("prepare", "readonly", "upgrade", "cutover")
+FORWARD = tuple(phase.value for phase in Phase)
 # The engine writes its whole state twice for every step, which is half of what these tests would cost. What it ends with is
 # the same; a test in which it is killed, or that is about its state, asks for checkpoints.
 NO_CHECKPOINTS = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
@@ -35,7 +35,7 @@ class Ground:
     @contextmanager
     def laid(cls, engine: Path, sources: Path) -> Iterator[Ground]:
         """With a copy of the sources: an edit while tests run would make them find another agent than they installed."""
-        for part in ("components", "agent"):
+        for part in ("components", "agent", "scripts"):
             shutil.copytree(PROJECT / part, sources / part, ignore=shutil.ignore_patterns("__pycache__"))
         for part in ("__main__.py", "Pulumi.yaml"):
             shutil.copyfile(PROJECT / part, sources / part)
@@ -85,9 +85,14 @@ def opened(ground: Ground, folder: Path, raw: Mapping[str, Any], *, checkpoints:
         pulumi = Pulumi(ground.engine, project, folder / "home", folder / "state", "sim", environment=variables)
         if is_new:
             pulumi.init()
-            values = {f"pgleap:{key}": value for key, value in raw.items() if key not in ("phase", "round", "password")}
+            values = {
+                f"pgleap:{key}": value
+                for key, value in raw.items()
+                if key not in ("phase", "round", "password", "replicationPassword")
+            }
             pulumi.configure(values)
             pulumi.config_set("pgleap:password", "correct horse", secret=True)
+            pulumi.config_set("pgleap:replicationPassword", "battery staple", secret=True)
         yield Stack(pulumi, fleet)
     fleet.save()
     assert fleet.violations == []

@@ -31,6 +31,8 @@ STEPS = [
         ],
         "upgrade": [("worker2", "offline-tasks"), ("db-a", "upgrade-target"), ("db1", "finish")],
         "cutover": [("db1", "client-gate"), ("db-a", "client-gate"), ("web2", "hosts-file"), ("db2", "sessions"), ("web3", "hosts-file")],
+        "replicas": [("db-a", "replication"), ("db-c", "new-replica"), ("db-a", "synchronous-replication"), ("web1", "hosts-file")],
+        "retire": [("db2", "unused"), ("db1", "reverse-replication"), ("db-a", "replication"), ("db2", "retirement")],
     }.items()
     for step in steps
 ]  # fmt: skip
@@ -57,6 +59,8 @@ def test_up_again_arrives(stack_at: StackAt, phase: str, step: tuple[str, str], 
         ("readonly", ("db1", "client-gate")),
         ("upgrade", ("db-a", "upgrade-target")),
         ("cutover", ("db-a", "client-gate")),
+        ("replicas", ("db-c", "new-replica")),
+        ("retire", ("db2", "retirement")),
     ],
 )
 def test_the_connection_drops_half_way_and_the_server_goes_on(

@@ -35,6 +35,52 @@ def test_the_way_forward_arrives(stack_at: StackAt) -> None:
     assert stack.pulumi.outputs()["finished"] == {"phase": "cutover", "round": 1}
 
 
+def test_at_the_end_the_new_databases_are_the_fleet(stack_at: StackAt) -> None:
+    """Steps that all ran may still have left a name on a server that was stopped."""
+    stack = stack_at("retire")
+    servers = stack.fleet.settings.servers
+    spread = {"db1.internal.ln": "db-a", "db2.internal.ln": "db-c", "db3.internal.ln": "db-d"}
+    for server in ("web1", "web3", "worker1"):
+        assert stack.fleet.named(server).names == {name: servers[to].address for name, to in spread.items()}
+    assert [name for name in servers if stack.fleet.named(name).machine.running()] == ["db-a", "db-c", "db-d"]
+    assert stack.fleet.target.open
+    assert stack.pulumi.outputs()["finished"] == {"phase": "retire", "round": 1}
+
+
+def test_looking_again_at_the_end(stack_at: StackAt) -> None:
+    """Steps of servers whose PostgreSQL is stopped must not ask for it: nothing but the round would ever be repaired again."""
+    stack = stack_at("retire")
+    stack.up("retire", 2).checked()
+    assert ("db1", "client-gate") in stack.fleet.steps()
+    assert stack.unchanged().exit == 0
+
+
+def test_from_the_end_there_is_no_way_back(stack_at: StackAt) -> None:
+    """Names would lead to servers that are stopped."""
+    stack = stack_at("retire")
+    for phase in FORWARD[:-1]:
+        refused = stack.up(phase, 2)
+        assert refused.exit != 0
+        assert "retire is the end, the old servers are stopped" in refused.said
+        assert stack.fleet.events == []
+
+
+def test_back_from_replicas_and_forward_again(stack_at: StackAt) -> None:
+    """On the way back the engine forgets the new replicas' steps; their databases are there still, and must be found so."""
+    stack = stack_at("replicas")
+    copied = stack.fleet.named("db-c").machine.running()
+    refused = stack.up("upgrade", 2)
+    assert refused.exit != 0
+    assert "from replicas one goes to retire or cutover" in refused.said
+    stack.up("cutover", 2).checked()
+    assert set(stack.fleet.named("web1").names.values()) == {stack.fleet.settings.target.address}
+    assert stack.unchanged().exit == 0
+    stack.up("replicas", 2).checked()
+    assert ("db-c", "new-replica") in stack.fleet.steps()
+    assert stack.fleet.named("db-c").machine.running() == copied
+    assert stack.unchanged().exit == 0
+
+
 def test_the_order_of_steps(snapshots: Snapshots) -> None:
     """An order that is only wished for shows under the engine, which runs side by side what it may."""
     steps = snapshots.steps("prepare")
@@ -74,6 +120,25 @@ def test_the_order_of_steps(snapshots: Snapshots) -> None:
     assert [steps.index(step) for step in order] == sorted(steps.index(step) for step in order)
     assert steps.index(("web3", "hosts-file")) < steps.index(("worker1", "offline-tasks"))
 
+    steps = snapshots.steps("replicas")
+    order = [
+        ("db-a", "client-gate"),
+        ("db-a", "replication"),
+        ("db-c", "new-replica"),
+        ("db-a", "synchronous-replication"),
+        ("web1", "hosts-file"),
+        ("web3", "hosts-file"),
+    ]
+    assert [steps.index(step) for step in order] == sorted(steps.index(step) for step in order)
+    assert steps.index(("db-d", "new-replica")) < steps.index(("web1", "hosts-file"))
+
+    steps = snapshots.steps("retire")
+    stopped = [steps.index((server, "retirement")) for server in ("db1", "db2", "db3")]
+    looked = [steps.index((server, "unused")) for server in ("db1", "db2", "db3")]
+    assert (
+        max(looked) < steps.index(("db1", "reverse-replication")) < steps.index(("db-a", "replication")) < min(stopped)
+    )
+
 
 @pytest.mark.parametrize("furthest", ["readonly", "upgrade"])
 def test_back_to_prepare_and_forward_again(stack_at: StackAt, furthest: str) -> None:
@@ -89,7 +154,7 @@ def test_back_to_prepare_and_forward_again(stack_at: StackAt, furthest: str) -> 
     assert steps.index(("db1", "client-gate")) < steps.index(("web1", "hosts-file")) < steps.index(("db-a", "announce"))
     assert stack.fleet.primary.open
     assert stack.unchanged().exit == 0
-    for phase in FORWARD[1:]:
+    for phase in FORWARD[1:4]:
         stack.up(phase, 2).checked()
     assert stack.fleet.target.open
 
@@ -177,8 +242,10 @@ def test_a_fleet_without_workers_and_drained_servers(ground: Ground, tmp_path: P
     with opened(ground, tmp_path, raw) as stack:
         for phase in FORWARD:
             stack.up(phase).checked()
-        steps = stack.fleet.steps()
-        assert steps.index(("db-a", "client-gate")) < steps.index(("web1", "hosts-file"))
+            steps = stack.fleet.steps()
+            if phase == "cutover":
+                assert steps.index(("db-a", "client-gate")) < steps.index(("web1", "hosts-file"))
+        assert not stack.fleet.primary.machine.running()
 
 
 def test_the_outputs_tell_a_reviewer_what_will_happen(stack_at: StackAt) -> None:

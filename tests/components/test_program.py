@@ -13,7 +13,7 @@ import pytest
 from agent.states import MOVES, Phase, Verb
 from components.desired import Desire
 from components.phases import Lead
-from components.settings import Server
+from components.settings import Role, Server, Settings
 from components.step import INSTALLED
 from tests.components.declared import COMMAND, COPY, Program, RefusedError, declare
 from tests.unit.example_config import config
@@ -92,13 +92,35 @@ def expected(program: Program) -> dict[str, dict[str, Any]]:
         found[f"{replica.name}-access"] = desire.access()
     for worker in settings.workers:
         found[f"{worker.name}-offline-tasks"] = desire.tasks(worker)
+    return found | expected_after_cutover(settings, desire)
+
+
+def expected_after_cutover(settings: Settings, desire: Desire) -> dict[str, dict[str, Any]]:
+    """What is asked for from `replicas` on, and from `retire` on."""
+    found: dict[str, dict[str, Any]] = {}
+    if desire.parts.new_replicas:
+        found[f"{settings.target.name}-replication"] = desire.replication()
+        for replica in settings.new_replicas:
+            streams_as = {"user": "replicator", "password": "battery staple"}
+            secret = {"password": "correct horse", "owns_role": False, "replication": streams_as}
+            found[f"{replica.name}-credentials"] = secret
+            found[f"{replica.name}-replica"] = desire.new_replica()
+    if not desire.parts.old_servers_run:
+        for server in settings.old_databases:
+            found[f"{server.name}-unused"] = desire.unused()
+            found[f"{server.name}-retirement"] = desire.retirement()
     return found
+
+
+def has_agent(server: Server, program: Program) -> bool:
+    """Before `replicas` a new replica need not even exist."""
+    return server.role is not Role.NEW_REPLICA or Desire(program.settings).parts.new_replicas
 
 
 def test_every_step_is_asked_for_what_the_table_says(program: Program) -> None:
     """A part that is built from another phase, server or lead than the table's would still look well in a preview."""
     wanted = expected(program)
-    agents = {f"{name}-agent" for name in program.settings.servers}
+    agents = {f"{name}-agent" for name, server in program.settings.servers.items() if has_agent(server, program)}
     assert program.steps.keys() == wanted.keys() | agents
     for name, step in program.steps.items():
         state = step.stdin
@@ -114,21 +136,23 @@ def test_every_step_is_asked_for_what_the_table_says(program: Program) -> None:
 
 
 def test_names_and_parents_never_change_with_the_phase(program: Program) -> None:
-    """The engine deletes what it no longer finds, and creates what it finds under another name."""
-    first = moved(None, Phase.PREPARE)
-    assert sorted((found.urn, found.parent) for found in program.declared) == sorted(
-        (found.urn, found.parent) for found in first.declared
-    )
+    """The engine deletes what it no longer finds, and creates what it finds under another name. From `replicas` on there are more."""
+    first = {(found.urn, found.parent) for found in moved(None, Phase.PREPARE).declared}
+    mine = {(found.urn, found.parent) for found in program.declared}
+    assert first <= mine
+    if not Desire(program.settings).parts.new_replicas:
+        assert first == mine
 
 
 def test_only_the_credentials_are_secret_and_only_they_hold_the_password(program: Program) -> None:
     """A secret in a desired state turns it into [secret] in the preview; a password outside of one is shown."""
-    credentials = {"db1-credentials", "db-a-credentials"}
+    credentials = {"db1-credentials", "db-a-credentials", "db-c-credentials", "db-d-credentials"}
     for found in program.declared:
         if found.type not in (COMMAND, COPY):
             continue
         assert found.secret == ({"connection", "stdin"} if found.name in credentials else {"connection"})
-        holds = "correct horse" in json.dumps(found.inputs, default=str)
+        shown = json.dumps(found.inputs, default=str)
+        holds = "correct horse" in shown or "battery staple" in shown
         assert holds == (found.name in credentials), found.name
 
 
@@ -150,7 +174,8 @@ def test_the_connection_is_as_the_settings_have_it(program: Program) -> None:
 
 def test_the_agent_is_delivered_again_for_another_address_or_host_key(program: Program) -> None:
     """A connection that changes alone copies nothing: the next step would find no agent there."""
-    assert program.copies.keys() == {f"{name}-agent-file" for name in program.settings.servers}
+    servers = program.settings.servers
+    assert program.copies.keys() == {f"{name}-agent-file" for name in servers if has_agent(servers[name], program)}
     for name, copy in program.copies.items():
         server = program.settings.servers[name.removesuffix("-agent-file")]
         assert copy.inputs["triggers"] == [server.address, server.host_key]

@@ -18,6 +18,8 @@ FINISHED: dict[Phase, dict[str, Any] | None] = {
     Phase.READONLY: {"phase": "prepare", "round": 1},
     Phase.UPGRADE: {"phase": "readonly", "round": 1},
     Phase.CUTOVER: {"phase": "upgrade", "round": 1},
+    Phase.REPLICAS: {"phase": "cutover", "round": 1},
+    Phase.RETIRE: {"phase": "replicas", "round": 1},
 }
 
 
@@ -58,6 +60,17 @@ def declared_without(phase: Phase, *roles: str) -> Program:
         (Phase.CUTOVER, "web1-hosts-file", "web3-hosts-file"),
         (Phase.CUTOVER, "web1-hosts-file", "worker1-offline-tasks"),
         (Phase.CUTOVER, "worker1-hosts-file", "worker1-offline-tasks"),
+        # Let in, then a copy that streams, then names; and at the end nobody, then nothing.
+        (Phase.REPLICAS, "db-a-replication", "db-c-replica"),
+        (Phase.REPLICAS, "db-c-credentials", "db-c-replica"),
+        (Phase.REPLICAS, "db-d-replica", "web1-hosts-file"),
+        (Phase.REPLICAS, "db-c-replica", "worker1-hosts-file"),
+        (Phase.RETIRE, "web1-hosts-file", "db1-unused"),
+        (Phase.RETIRE, "worker1-hosts-file", "db2-unused"),
+        (Phase.RETIRE, "db2-unused", "db1-reverse-replication"),
+        (Phase.RETIRE, "db1-reverse-replication", "db-a-replication"),
+        (Phase.RETIRE, "db3-unused", "db2-retirement"),
+        (Phase.RETIRE, "db-a-replication", "db1-retirement"),
     ],
 )
 def test_a_step_waits_for_the_steps_before(phase: Phase, first: str, then: str, roles: tuple[str, ...]) -> None:

@@ -74,14 +74,15 @@ def end_with(asked: socket.socket) -> None:
 
 
 def run(folder: str, arguments: list[str], streams: list[int]) -> int:
-    """What python would do with these arguments, options left out; the exit status."""
+    """What python would do with these arguments, a program's path or `-m` and a module, other options left out; the exit status."""
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
     os.chdir(folder)
     sys.argv = [argument for argument in arguments if not argument.startswith("-")]
+    start = runpy.run_module if arguments[0] == "-m" else runpy.run_path
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        start(sys.argv[0], run_name="__main__")
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else 1
     except BaseException:

@@ -103,8 +103,10 @@ class DatabaseServer:
 
     def desire(self, phase: Phase) -> Desire:
         """What the stack would ask for in `phase`."""
-        given = {name.removeprefix("pgleap:"): value for name, value in operator_stack.config(self.lab.place).items()}
-        rest = {"phase": phase.value, "round": 1, "password": "a secret", "limits": self._limits}
+        config = operator_stack.config(self.lab.place, instances=False)
+        given = {name.removeprefix("pgleap:"): value for name, value in config.items()}
+        secrets = {"password": "a secret", "replicationPassword": "another"}
+        rest = {"phase": phase.value, "round": 1, "limits": self._limits, **secrets}
         return Desire(Settings.from_config({**given, **rest}))
 
     def start(self, verb: Verb, desired: Mapping[str, Any], program: str = AGENT) -> subprocess.Popen[str]:

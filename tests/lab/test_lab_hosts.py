@@ -129,7 +129,8 @@ def test_the_stack_file_is_valid(lab: Lab) -> None:
     """Else `pulumi up` by hand would start with the lab's own mistakes."""
     config = operator_stack.config(lab.place)
     given = {name.removeprefix("pgleap:"): value for name, value in config.items()}
-    settings = Settings.from_config({**given, "phase": "prepare", "round": 1, "password": "set as a secret"})
+    secrets = dict.fromkeys(("password", "replicationPassword"), "set as a secret")
+    settings = Settings.from_config({**given, "phase": "prepare", "round": 1, **secrets})
     assert {name: server.address for name, server in settings.servers.items()} == {
         server.name: server.address for server in FLEET
     }

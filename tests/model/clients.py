@@ -167,4 +167,4 @@ def clients_of(settings: Settings) -> list[Client]:
 
 
 def _databases(settings: Settings) -> Sequence[str]:
-    return [server.name for server in (settings.primary, *settings.replicas, settings.target)]
+    return [server.name for server in (settings.primary, *settings.replicas, settings.target, *settings.new_replicas)]

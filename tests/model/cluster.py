@@ -12,6 +12,7 @@ DEFAULTS = {
     "default_transaction_read_only": "off",
     "shared_preload_libraries": "",
     "data_checksums": "off",
+    "synchronous_standby_names": "",
     "port": "5432",
 }
 # Roles with a setting of their own, as `ALTER ROLE ... SET default_transaction_read_only = off` makes one.
@@ -58,7 +59,7 @@ class Subscription:
 @dataclass(eq=False)
 class Cluster:
     """One cluster. `log` is its WAL: positions and the write ids committed there; `receives` while a standby streams. `logical` are
-    the slots of subscribers, with the position up to which each has applied."""
+    the slots of subscribers, with the position up to which each has applied; `held` are those of them that a walsender holds."""
 
     version: int
     data: str
@@ -73,6 +74,7 @@ class Cluster:
     catalog: dict[str, str] = field(default_factory=dict)
     slots: set[str] = field(default_factory=set)
     logical: dict[str, int] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
     subscription: Subscription | None = None
     prepared: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
     running: bool = False
@@ -203,6 +205,7 @@ class Cluster:
         """No process of it is left: what was not committed is gone."""
         for session in list(self.sessions):
             self.close(session)
+        self.held.clear()
         self.running, self.receives = False, False
 
 

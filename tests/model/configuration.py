@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from functools import cache
 from types import MappingProxyType
 
@@ -10,7 +11,7 @@ HBA = """local all postgres peer
 local all all peer
 host all all 127.0.0.1/32 scram-sha-256
 host all all 10.77.0.0/16 scram-sha-256
-host replication all 10.77.0.0/16 scram-sha-256
+host replication replicator 10.77.0.12/31 scram-sha-256
 """
 PRIMARY_CONF = """listen_addresses = '*'
 port = '5432'
@@ -36,4 +37,4 @@ def settings_of(text: str) -> MappingProxyType[str, str]:
 @cache
 def upstream_of(conninfo: str) -> MappingProxyType[str, str]:
     """The words of a standby's primary_conninfo."""
-    return MappingProxyType(dict(word.split("=", 1) for word in conninfo.split()))
+    return MappingProxyType(dict(word.split("=", 1) for word in shlex.split(conninfo)))

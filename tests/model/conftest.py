@@ -6,16 +6,26 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
+from agent import install
 from tests.components.conftest import ground, snapshots
 from tests.model.moves import States
 
 __all__ = ["ground", "snapshots", "states"]
 # Hundreds of fleets of small files: in memory where there is such a place.
 MEMORY = Path("/dev/shm")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once() -> Iterator[None]:
+    """Every server of every fleet gets the same agent: compiling it each time would be half of what these tests do."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(install, "compiled", cache(install.compiled))
+        yield
 
 
 @pytest.fixture(scope="session")

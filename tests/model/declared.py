@@ -11,7 +11,7 @@ from typing import Any
 from agent.states import Phase
 from components.agent_program import agent_program
 from tests.components.declared import declare
-from tests.unit.example_config import config
+from tests.unit.example_config import fleet_config
 
 DELIVER = "deliver"
 # The program refuses what is no move; so each phase is declared as gone to from where one comes from.
@@ -20,8 +20,10 @@ BEFORE: dict[Phase, dict[str, Any] | None] = {
     Phase.READONLY: {"phase": "prepare", "round": 1},
     Phase.UPGRADE: {"phase": "readonly", "round": 1},
     Phase.CUTOVER: {"phase": "upgrade", "round": 1},
+    Phase.REPLICAS: {"phase": "cutover", "round": 1},
+    Phase.RETIRE: {"phase": "replicas", "round": 1},
 }
-LIMITS = {"graceSeconds": 1, "lagSeconds": 3, "replaySeconds": 20, "streamSeconds": 20}
+LIMITS = {"graceSeconds": 1, "lagSeconds": 3, "replaySeconds": 20, "streamSeconds": 20, "watchSeconds": 1}
 # Variants of the fleet: the example, and the example without what can be missing.
 WITHOUT: dict[str, frozenset[str]] = {
     "": frozenset(),
@@ -30,14 +32,24 @@ WITHOUT: dict[str, frozenset[str]] = {
     "worker kept until upgrade": frozenset({"worker2"}),
     "workers stopped at once": frozenset({"worker1"}),
     "drained and workers": frozenset({"web3", "worker1", "worker2"}),
-    "second replica": frozenset({"db3"}),
+    "second replica": frozenset({"db3", "db-d"}),
     "second online server": frozenset({"web2"}),
+    "new replicas": frozenset({"db-c", "db-d"}),
+    "names of replicas that move": frozenset(),
+    "stream back": frozenset(),
+}
+# What variants say besides.
+SAYS: dict[str, dict[str, Any]] = {
+    "names of replicas that move": {"reverseReplication": {"replicasKeepNames": True}},
+    "new replicas": {"replication": {}},
+    "stream back": {"reverseReplication": {"enabled": False}},
 }
 # Variants in which a server is called lost, and what the stack says besides.
 LOST: dict[str, tuple[str, dict[str, str]]] = {
     "db-a lost": ("db-a", {}),
     "db-a given up": ("db-a", {"acceptDataLoss": "true"}),
     "db1 lost": ("db1", {}),
+    "db-d lost": ("db-d", {}),
 }
 
 
@@ -57,8 +69,7 @@ class DeclaredStep:
 
 def raw(without: str = "") -> dict[str, Any]:
     """The stack config of a variant."""
-    given = config()
-    given["limits"] = LIMITS
+    given = {**fleet_config(), "limits": LIMITS, **SAYS.get(without, {})}
     if without in LOST:
         server, more = LOST[without]
         given["servers"][server]["lost"] = True

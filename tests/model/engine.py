@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from agent.__main__ import act
+from agent.__main__ import LONG, act
 from agent.report import Refusal
 from agent.states import Phase, Verb
 from components.phases import MoveRefusedError, check_move
@@ -88,7 +88,10 @@ class Engine:
             check_move(before, before_round, phase, round_, without_target=self.without == "db-a given up")
         except MoveRefusedError as refused:
             return Outcome(refused=str(refused))
+        if phase is Phase.RETIRE:
+            world.nobody_by_address()
         left = {step.name: step for step in steps(phase, round_, self.without)}
+        declared = frozenset(left)
         standing: set[str] = set()
         while True:
             ready = [step for step in left.values() if step.waits_for <= standing]
@@ -114,6 +117,8 @@ class Engine:
                     outcome.failed[step.name] = why
         if not outcome.failed and not left and not left_out:
             self.finished = (phase, round_)
+            # What is not declared any more is deleted at the end, and only if all went well; to a server it is nothing.
+            self.state = {name: inputs for name, inputs in self.state.items() if name in declared}
         elif not outcome.failed and left:
             outcome.failed["the program"] = "a step was left out, and what comes after it must not run"
         return outcome
@@ -130,7 +135,7 @@ class Engine:
         fate = Fate()
         if how is How.DIES and fault is not None:
             fate.dies_at = fault.moment
-        elif how is How.LEFT and fault is not None and step.verb == Verb.UPGRADE_TARGET.value:
+        elif how is How.LEFT and fault is not None and step.verb in LONG:
             fate.unit_stands_at = fault.moment
         elif how is How.LEFT and fault is not None and step.verb != Verb.INSTALL.value:
             fate.stands_at = fault.moment

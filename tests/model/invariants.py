@@ -6,12 +6,17 @@ import json
 from functools import cache
 from typing import TYPE_CHECKING
 
+from agent.copies import UNIT
 from agent.journal import JOURNAL_FILE, Authority, Journal, from_json
+from agent.publisher import PUBLICATION
+from agent.synchronous_replication import named
 from agent.target import TARGET_FILE
 from components.settings import Role
 from tests.model.clients import leads, write
 from tests.model.cluster import Cluster, DatabaseError
-from tests.model.replication import upstream
+from tests.model.configuration import upstream_of
+from tests.model.psql_reads import IDENTITY
+from tests.model.replication import standbys, upstream
 
 if TYPE_CHECKING:
     from tests.model.machine import Machine
@@ -37,6 +42,8 @@ def broken(world: World) -> list[str]:
     found += _held_twice(world)
     found += _lost(world, open_ones)
     found += _unread(world)
+    found += _strayed(world)
+    found += _waited_for(world)
     if not open_ones and not could_be_upgraded(world):
         found.append("writes are refused, and DB_A could not be upgraded at once")
     return found
@@ -117,6 +124,53 @@ def _unread(world: World) -> list[str]:
             refused = "no PostgreSQL there" if cluster is None else cluster.admits("app", machine.address)
             if refused is not None:
                 found.append(f"on {machine.name} {name} leads to {address}: {refused}")
+            elif led is not None and led.role == Role.NEW_REPLICA.value and not _follows_target(world, led):
+                found.append(f"on {machine.name} {name} leads to {led.name}, which does not follow DB_A")
+    return found
+
+
+def _follows_target(world: World, machine: Machine) -> bool:
+    """Whether a new replica could stream from DB_A right now."""
+    leaders = world.target.running()
+    return all(upstream(world, machine, cluster) in leaders for cluster in machine.running())
+
+
+def _strayed(world: World) -> list[str]:
+    """New replicas that run and are no standby, or one of anybody else but DB_A."""
+    found = []
+    for machine in world.machines.values():
+        for cluster in machine.running() if machine.role == Role.NEW_REPLICA.value else ():
+            leader = upstream_of(cluster.settings.get("primary_conninfo", "")).get("host")
+            if not cluster.recovery:
+                found.append(f"{machine.name} runs, and is no standby")
+            elif leader != world.target.address:
+                found.append(f"{machine.name} follows {leader}")
+    return found
+
+
+def _waited_for(world: World) -> list[str]:
+    """Commits on DB_A that wait for replicas of which none streams: writes would stand still."""
+    streaming = {conninfo.get("application_name", "") for _, _, conninfo in standbys(world, world.target)}
+    waits = {name for one in world.target.running() for name in named(one.settings["synchronous_standby_names"])}
+    return [f"commits on DB_A wait for {' or '.join(sorted(waits))}"] if waits and not waits & streaming else []
+
+
+def cut_off(machine: Machine, cluster: Cluster) -> list[str]:
+    """The clients of an old database that is being stopped."""
+    inside = [session.user for session in cluster.clients if not session.entering]
+    is_old = machine.role in (Role.PRIMARY.value, Role.REPLICA.value)
+    return [f"{machine.name} was stopped under {', '.join(inside)}"] if is_old and inside else []
+
+
+def left_of_the_stream(world: World) -> list[str]:
+    """What is there, after retire, of the stream back: on DB_A, and on the old primary."""
+    found = []
+    for cluster in world.target.running():
+        found += [f"the slot {slot}" for slot in sorted(cluster.logical)]
+        found += [f"the {name}" for name in (PUBLICATION,) if name in cluster.catalog]
+        found += ["an added replica identity"] if cluster.catalog.get(IDENTITY, "d") != "d" else []
+    copies = world.primary.tasks.get(UNIT) and world.primary.name not in world.unreachable
+    found += [f"{UNIT} at work on {world.primary.name}"] if copies else []
     return found
 
 

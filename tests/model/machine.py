@@ -185,6 +185,20 @@ class Machine(Server):
             for name, setting in settings_of(self.text(file)).items()
         ]
 
+    def install(self, folder: str, names: Sequence[str]) -> None:
+        """Programs that are there."""
+        for name in names:
+            self.put(f"{folder}/{name}", b"")
+
+    def boot(self) -> None:
+        """It lost its power, and is there again: what starts with the machine does."""
+        for cluster in self.running():
+            self.stop(cluster, crash=True)
+        for data in list(self.clusters):
+            there = self.cluster_at(data)
+            if there is not None and self.text(f"{there.config}/start.conf") in ("", "auto\n"):
+                self.start(there)
+
     def reload(self, cluster: Cluster) -> None:
         settings = {row["name"]: row["setting"] for row in self.settings(cluster)}
         hba, ident = (self.text(f"{cluster.config}/{file}") for file in ("pg_hba.conf", "pg_ident.conf"))

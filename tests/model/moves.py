@@ -42,6 +42,9 @@ MADE_BY = {
     "upgrade, taken back": Move("cutover, released", Phase.UPGRADE, 2),
     "upgrade, after cutover": Move("cutover", Phase.UPGRADE, 2),
     "cutover, again": Move("upgrade, after cutover", Phase.CUTOVER, 2),
+    "replicas": Move("cutover", Phase.REPLICAS),
+    "cutover, after replicas": Move("replicas", Phase.CUTOVER, 2),
+    "retire": Move("replicas", Phase.RETIRE),
 }
 MOVES = (
     *(move for move in MADE_BY.values() if not move.failing),
@@ -51,6 +54,8 @@ MOVES = (
     Move("upgrade, taken back", Phase.PREPARE, 3),
     Move("upgrade, after cutover", Phase.PREPARE, 3),
 )
+# From a retire that was announced nobody goes back: the old servers stop, and what led the stream back goes.
+WITH_A_WAY_BACK = tuple(move for move in MOVES if move.phase is not Phase.RETIRE)
 
 
 @dataclass
@@ -67,11 +72,18 @@ class Scene:
         own = invariants.journal_of(self.world.machines[name])
         return own.authority if own is not None else Authority.NONE
 
+    def has_been_in(self, phase: Phase) -> bool:
+        """Whether it is what the stack finished last, or what one of the two who can hold the authority was told of last."""
+        both = (invariants.journal_of(machine) for machine in (self.world.primary, self.world.target))
+        finished = self.engine.finished is not None and self.engine.finished[0] is phase
+        return finished or any(own is not None and own.phase is phase for own in both)
+
     def takes_writes(self, name: str) -> bool:
         return invariants.takes_writes(self.world, self.world.machines[name])
 
     def go_back(self, round_: int) -> str:
-        """The way back to prepare, as the refusals tell an operator to go it; what it came to. `round_` is a higher one.
+        """The way back to prepare, as the refusals tell an operator to go it; what it came to. `round_` is a higher one. There is
+        none from retire, once that was announced.
 
         Writes are there again before the first step on DB_A, and before the first on a worker.
         """
@@ -86,6 +98,11 @@ class Scene:
         if not straight.arrived:
             had_opened = self.authority("db-a") is not Authority.NONE
             through = self.up(Phase.UPGRADE, round_ + 1)
+            if not through.arrived and self.has_been_in(Phase.REPLICAS):
+                first = self.up(Phase.CUTOVER, round_ + 2)
+                assert first.arrived, f"{through.said} -- {first.said}"
+                round_ += 2
+                through = self.up(Phase.UPGRADE, round_ + 1)
             assert through.arrived, f"{straight.said} -- {through.said}"
             then = self.up(Phase.PREPARE, round_ + 2, before_step=writes_first)
             assert then.arrived, then.said
@@ -169,6 +186,8 @@ class States:
 
 # Steps that decide who may write.
 CRITICAL = ("db1-client-gate", "db-a-client-gate", "db-a-database", "db1-announce", "db-a-announce")
+# Other steps of which each moment is tried: they make or stop a database, or change what others come in by.
+WHOLLY = (*CRITICAL, "db-a-replication", "db-c-replica", "db1-reverse-replication", "db2-retirement")
 Befall = Callable[[Scene, Moment, Fault], None]
 
 
@@ -177,7 +196,7 @@ def each_fault(
 ) -> None:
     """Have each fault there is befall each step of a move, or the critical ones, each in a fleet of its own.
 
-    Of a critical step each moment is tried, on the way to prepare some, of any other one a few. Raises AssertionError with all that
+    Of some steps (WHOLLY) each moment is tried, on the way to prepare some, of any other one a few. Raises AssertionError with all that
     went wrong.
     """
     wrong: list[str] = []
@@ -185,7 +204,7 @@ def each_fault(
     for moment in states.moments(move):
         if critical_only and moment.step not in CRITICAL:
             continue
-        most = 4 if moment.step not in CRITICAL else 8 if move.phase is Phase.PREPARE else moment.moments
+        most = 4 if moment.step not in WHOLLY else 8 if move.phase is Phase.PREPARE else moment.moments
         for fault in faults_of(moment, hows, -(-moment.moments // max(most, 1))):
             runs += 1
             with states.again(moment.saved) as scene:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.server import Completed
+from tests.model import passwords
 from tests.model.clients import leads
 from tests.model.cluster import Cluster
 from tests.model.configuration import HBA
-from tests.model.psql import psql
+from tests.model.psql import password_in, psql
 from tests.model.systemd import systemctl, systemd_run
 
 if TYPE_CHECKING:
@@ -107,13 +108,16 @@ def _create_cluster(machine: Machine, call: Call) -> Completed:
     data, config = f"/var/lib/postgresql/{version}/{name}", f"/etc/postgresql/{version}/{name}"
     if machine.path(config).exists():
         return failed("cluster configuration already exists")
-    cluster = Cluster(int(version), data, config, f"postgresql@{version}-{name}.service", system=f"initdb {version}")
+    system = machine.world.new_system()
+    cluster = Cluster(int(version), data, config, f"postgresql@{version}-{name}.service", system=system)
     cluster.catalog["role postgres"] = ""
     with machine.effect(f"made the cluster {version}/{name}"):
         machine.clusters[data] = cluster
         machine.put(f"{config}/postgresql.conf", f"port = '{call.option('port')}'\n".encode())
         machine.put(f"{config}/pg_hba.conf", HBA.encode())
         machine.put(f"{config}/pg_ident.conf", b"")
+        starts = call.option("start-conf") if "--start-conf" in call.argv else "auto"
+        machine.put(f"{config}/start.conf", f"{starts}\n".encode())
         machine.put(f"{data}/PG_VERSION", f"{version}\n".encode())
         machine.put(f"{data}/global/pg_control", b"")
         machine.put(f"{data}/postgresql.auto.conf", b"")
@@ -131,7 +135,9 @@ def _base_backup(machine: Machine, call: Call) -> Completed:
     primary = host.listening(call.option("port")) if host is not None else None
     if host is None or primary is None or slot not in primary.slots:
         return failed("could not connect to server, or no such slot")
-    refused = primary.admits(call.option("username"), machine.address, database="replication")
+    user = call.option("username")
+    knows = passwords.knows(primary, user, password_in(machine, user, call.environment["PGPASSFILE"]))
+    refused = primary.admits(user, machine.address, database="replication", knows=knows)
     if refused is not None:
         return failed(refused)
     version = str(primary.version)
@@ -149,6 +155,13 @@ def _base_backup(machine: Machine, call: Call) -> Completed:
         machine.put(f"{data}/global/pg_control", b"")
         machine.put(f"{data}/PG_VERSION", f"{version}\n".encode())
     return done("50/100 kB (50%)\n100/100 kB (100%)\n")
+
+
+def _control_data(machine: Machine, call: Call) -> Completed:
+    cluster = machine.cluster_at(call.argv[call.argv.index("-D") + 1])
+    if cluster is None:
+        return failed("could not open file global/pg_control")
+    return done(f"pg_control version number:  1300\nDatabase system identifier:  {cluster.system}\n")
 
 
 def _postgres(machine: Machine, call: Call) -> Completed:
@@ -179,7 +192,6 @@ def _pg_upgrade(machine: Machine, call: Call) -> Completed:
     with machine.effect("pg_upgrade filled the new cluster"):
         new.content, new.catalog = set(old.content), dict(old.catalog)
         new.lsn, new.next_xid, new.completed = old.lsn, old.next_xid, old.completed
-        new.system = f"{old.system}, upgraded"
     return done("Performing Upgrade\nUpgrade Complete\n")
 
 
@@ -201,6 +213,7 @@ PROGRAMS: dict[str, Callable[[Machine, Call], Completed]] = {
     "pg_createcluster": _create_cluster,
     "pg_dropcluster": _drop_cluster,
     "pg_basebackup": _base_backup,
+    "pg_controldata": _control_data,
     "postgres": _postgres,
     "pg_upgrade": _pg_upgrade,
     "pg_ctl": _pg_ctl,

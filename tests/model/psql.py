@@ -1,7 +1,7 @@
 """psql, by recognising what the agent sends.
 
 To extend it: `@TABLE.query("fragment")` for what `Postgres.rows` wraps (rows come back), `@TABLE.statement("fragment")` for all else
-(text comes back), in psql_reads or psql_writes. The first fragment that is in the text decides; what none is in is a test's error.
+(text comes back), in psql_reads, psql_writes or psql_replicas. The first fragment that is in the text decides; what none is in is a test's error.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from agent import credentials
 from agent.client_rules import LOCAL_ROLE, READER
+from agent.credentials import password_of
 from agent.server import Completed
-from tests.model import psql_reads, psql_writes
-from tests.model.cluster import Cluster, DatabaseError, Session
+from tests.model import passwords, psql_reads, psql_replicas, psql_writes
+from tests.model.cluster import DatabaseError, Session
 from tests.model.psql_table import Asked
 
 if TYPE_CHECKING:
     from tests.model.machine import Machine
     from tests.model.programs import Call
 
-TABLES = (psql_reads.TABLE, psql_writes.TABLE)
+TABLES = (psql_replicas.TABLE, psql_reads.TABLE, psql_writes.TABLE)
 WRAPPED = re.compile(r"SELECT coalesce\(json_agg\(row_to_json\(q\)\), '\[\]'\) FROM \((.*)\) q;", re.DOTALL)
 
 
@@ -36,7 +36,7 @@ def psql(machine: Machine, call: Call) -> Completed:
         return Completed(2, "", "psql: error: could not connect to server: Connection refused")
     address = None if over_socket else machine.address
     database = call.argv[call.argv.index("-d") + 1]
-    knows = _knows(machine, cluster, user, variables.get("PGPASSFILE", ""))
+    knows = passwords.knows(cluster, user, password_in(machine, user, variables.get("PGPASSFILE", "")))
     refused = cluster.admits(user, address, os_user=call.user, database=database, knows=knows)
     if refused is None and user in (READER, LOCAL_ROLE) and f"role {user}" not in cluster.catalog:
         refused = f'FATAL:  role "{user}" does not exist'
@@ -53,22 +53,10 @@ def psql(machine: Machine, call: Call) -> Completed:
         cluster.close(session)
 
 
-def _knows(machine: Machine, cluster: Cluster, user: str, passfile: str) -> bool:
-    """Whether the password file has this user's password."""
-    text = machine.root.joinpath(passfile).read_text() if passfile and machine.root.joinpath(passfile).exists() else ""
-    verifier = cluster.catalog.get(f"role {user}", "")
-    prefix = f"*:*:*:{user}:"
-    return text.startswith(prefix) and _verifies(verifier, text.removeprefix(prefix).rstrip("\n"))
-
-
-_VERIFIED: dict[tuple[str, str], bool] = {}
-
-
-def _verifies(verifier: str, password: str) -> bool:
-    """As the product does it; 4,096 rounds of hashing at each login would be all that these tests do."""
-    if (verifier, password) not in _VERIFIED:
-        _VERIFIED[verifier, password] = credentials.verifies(verifier, password)
-    return _VERIFIED[verifier, password]
+def password_in(machine: Machine, user: str, passfile: str) -> str | None:
+    """What a server's password file has for a user, None if nothing."""
+    path = machine.root / passfile
+    return password_of(user, path.read_text()) if passfile and path.exists() else None
 
 
 def answer(asked: Asked, sql: str) -> str:

@@ -8,13 +8,15 @@ import re
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.journal import JOURNAL_FILE
 from tests.model.cluster import DatabaseError
-from tests.model.configuration import upstream_of
 from tests.model.psql_table import Asked, Row, Table, lsn_of, lsn_text
+from tests.model.replication import standbys
 
 TABLE = Table()
 
 # The one database there is, as far as the agent sees.
 DATABASE = "postgres"
+# Where the catalog has the replica identity of its one table without a key.
+IDENTITY = "identity public.log"
 
 # What a cluster says of itself.
 
@@ -60,7 +62,12 @@ def _limits(asked: Asked, sql: str) -> list[Row]:
 
 @TABLE.query("WITH RECURSIVE here AS")
 def _tables(asked: Asked, sql: str) -> list[Row]:
-    return [{"name": "public.t", "identity": "d", "keyed": True, "owned": False, "unlogged": False, "blind": None}]
+    table = {"owned": False, "unlogged": False, "blind": None}
+    log = asked.cluster.catalog.get(IDENTITY, "d")
+    return [
+        {"name": "public.t", "identity": "d", "keyed": True, **table},
+        {"name": "public.log", "identity": log, "keyed": False, **table},
+    ]
 
 
 @TABLE.query("FROM pg_largeobject_metadata")
@@ -105,9 +112,7 @@ def _fence(asked: Asked, sql: str) -> list[Row]:
 def _standbys(asked: Asked, sql: str) -> list[Row]:
     return [
         {"address": machine.address, "state": "streaming", "lag": asked.cluster.lsn - cluster.lsn}
-        for machine in asked.host.world.machines.values()
-        for cluster in machine.running()
-        if cluster.receives and upstream_of(cluster.settings["primary_conninfo"])["host"] == asked.host.address
+        for machine, cluster, _ in standbys(asked.host.world, asked.host)
     ]
 
 
@@ -248,6 +253,7 @@ def _sequences(asked: Asked, sql: str) -> str:
 
 
 @TABLE.statement("SELECT pg_current_wal_insert_lsn();")
+@TABLE.statement("SELECT pg_current_wal_lsn();")
 def _insert_lsn(asked: Asked, sql: str) -> str:
     return lsn_text(asked.cluster.lsn)
 

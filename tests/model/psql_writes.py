@@ -6,7 +6,9 @@ import re
 from dataclasses import replace
 
 from agent.client_rules import LOCAL_ROLE, READER
+from agent.publisher import PUBLICATION
 from tests.model.cluster import Session, Subscription
+from tests.model.psql_reads import IDENTITY
 from tests.model.psql_table import Asked, Row, Table, lsn_text
 
 TABLE = Table()
@@ -52,12 +54,13 @@ def _end_autovacuum(asked: Asked, sql: str) -> list[Row]:
 
 @TABLE.statement("ALTER SYSTEM ")
 def _alter_system(asked: Asked, sql: str) -> str:
-    order = re.fullmatch(r"ALTER SYSTEM (?:SET (\w+) = '?(\w+)'?|RESET (\w+));", sql.strip())
+    order = re.fullmatch(r"ALTER SYSTEM (?:SET (\w+) = ('(?:[^']|'')*'|\w+)|RESET (\w+));", sql.strip())
     assert order is not None, sql
     file = f"{asked.cluster.data}/postgresql.auto.conf"
     lines = [line for line in asked.host.text(file).splitlines() if not line.startswith(f"{order[1] or order[3]} =")]
     if order[1]:
-        lines.append(f"{order[1]} = '{order[2]}'")
+        value = order[2] if order[2].startswith("'") else f"'{order[2]}'"
+        lines.append(f"{order[1]} = {value}")
     with asked.asker.effect(sql):
         asked.host.put(file, "".join(f"{line}\n" for line in lines).encode())
     return ""
@@ -118,6 +121,9 @@ def _publish(asked: Asked, sql: str) -> str:
     assert slot is not None, sql
     assert asked.cluster.settings["wal_level"] == "logical"
     asked.writes("made the publication")
+    asked.cluster.catalog[PUBLICATION] = ""
+    if "ALTER TABLE public.log REPLICA IDENTITY FULL;" in sql:
+        asked.cluster.catalog[IDENTITY] = "f"
     with asked.asker.effect(f"made the slot {slot[1]}"):
         asked.cluster.logical.setdefault(slot[1], asked.cluster.lsn)
     return ""
@@ -162,6 +168,7 @@ def _drop_slots(asked: Asked, sql: str) -> list[Row]:
 
 
 @TABLE.statement("SELECT pg_drop_replication_slot(slot_name)")
+@TABLE.statement("SELECT pg_drop_replication_slot('")
 def _drop_slot(asked: Asked, sql: str) -> str:
     with asked.asker.effect("dropped the slot"):
         asked.cluster.slots.discard(sql.split("'")[1])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from tests.model import passwords
 from tests.model.cluster import Cluster, Session
 from tests.model.configuration import upstream_of
 
@@ -27,6 +29,7 @@ def go_on(world: World, machine: Machine, cluster: Cluster) -> None:
         # Reads alone write WAL (hint bits), so that an equal position proves nothing.
         cluster.lsn += world.rng.choice((0, 0, 8))
         _autovacuum(world, cluster)
+        _let_go(world, cluster)
         _follow(world, machine, cluster)
 
 
@@ -51,6 +54,7 @@ def _follow(world: World, machine: Machine, cluster: Cluster) -> None:
         return
     if found.admits("pgleap", machine.address, database="app"):
         return
+    found.held.add(mine.slot)
     ahead = list(takewhile(lambda record: record[0] > found.logical[mine.slot], reversed(found.log)))[::-1]
     for lsn, ids in ahead[:1] if machine.name in world.lagging else ahead:
         if ids:
@@ -58,6 +62,18 @@ def _follow(world: World, machine: Machine, cluster: Cluster) -> None:
         found.logical[mine.slot] = lsn
     if machine.name not in world.lagging or len(ahead) <= 1:
         found.logical[mine.slot] = found.lsn
+
+
+def _let_go(world: World, cluster: Cluster) -> None:
+    """The walsenders of subscriptions that are gone end, some time later."""
+    for slot in sorted(cluster.held):
+        if slot not in _followed(world) and world.rng.random() < 0.02:
+            cluster.held.discard(slot)
+
+
+def _followed(world: World) -> set[str]:
+    mine = (cluster.subscription for machine in world.machines.values() for cluster in machine.running())
+    return {one.slot for one in mine if one is not None and one.enabled}
 
 
 def upstream(world: World, machine: Machine, cluster: Cluster) -> Cluster | None:
@@ -70,9 +86,23 @@ def upstream(world: World, machine: Machine, cluster: Cluster) -> Cluster | None
     slot = cluster.settings.get("primary_slot_name", "")
     if slot and slot not in found.slots:
         return None
-    knows = "passfile" not in conninfo or machine.text(conninfo["passfile"]) != ""
-    if not cluster.receives and found.admits(conninfo["user"], machine.address, database="replication", knows=knows):
-        return None
+    if not cluster.receives:
+        user, knows = conninfo["user"], "passfile" not in conninfo or machine.text(conninfo["passfile"]) != ""
+        if "password" in conninfo:
+            knows = passwords.knows(found, user, conninfo["password"])
+        if found.admits(user, machine.address, database="replication", knows=knows):
+            return None
+    return found
+
+
+def standbys(world: World, machine: Machine) -> list[tuple[Machine, Cluster, Mapping[str, str]]]:
+    """Who streams from this server: their machine, their cluster and how they came."""
+    found: list[tuple[Machine, Cluster, Mapping[str, str]]] = []
+    for other in world.machines.values():
+        for cluster in other.running():
+            conninfo = upstream_of(cluster.settings.get("primary_conninfo", ""))
+            if cluster.receives and conninfo["host"] == machine.address:
+                found.append((other, cluster, conninfo))
     return found
 
 

@@ -9,6 +9,7 @@ from agent import detached
 from agent.__main__ import verb_function
 from agent.server import Completed
 from agent.states import Verb
+from tests.model import invariants
 from tests.model.cluster import Cluster
 from tests.model.process import Fate, Process
 
@@ -64,6 +65,7 @@ def _stop(machine: Machine, units: Units, rest: Units) -> str:
         cluster = _cluster(machine, unit)
         if cluster is not None and cluster.running:
             with machine.effect(f"stopped {unit}"):
+                machine.world.violations += invariants.cut_off(machine, cluster)
                 machine.stop(cluster)
         elif machine.tasks.get(unit):
             with machine.effect(f"stopped {unit}"):

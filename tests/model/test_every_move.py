@@ -35,7 +35,7 @@ def test_a_higher_round_changes_nothing_but_the_round(phase: Phase) -> None:
     )
 
 
-@pytest.mark.parametrize("state", ["prepare", "readonly", "upgrade", "cutover"])
+@pytest.mark.parametrize("state", FORWARD)
 def test_looking_again_changes_nothing(states: States, state: str) -> None:
     """A step that does something each time it looks is not repaired drift but a fault of its own."""
     with states.begun(state) as scene:
@@ -63,7 +63,7 @@ def test_any_order_that_the_waiting_allows_is_safe(states: States, order: int) -
 def test_a_fleet_without_a_part(states: States, without: str) -> None:
     """An empty part that hands on nothing lets what follows run at once."""
     with states.begun(NEW, without) as scene:
-        for round_, furthest in enumerate((Phase.READONLY, Phase.UPGRADE, Phase.CUTOVER), start=1):
+        for round_, furthest in enumerate((Phase.READONLY, Phase.UPGRADE, Phase.RETIRE), start=1):
             for phase in list(Phase)[: list(Phase).index(furthest) + 1]:
                 outcome = scene.up(phase, round_)
                 assert outcome.arrived, outcome.said
@@ -83,7 +83,7 @@ def refused_untouched(states: States, state: str, phase: Phase, round_: int) -> 
     ("state", "phase"),
     [
         (state, phase)
-        for state in (NEW, "prepare", "readonly", "upgrade", "cutover")
+        for state in (NEW, *FORWARD)
         for phase in Phase
         if phase != state and phase not in (NEXT[Phase(state)] if state != NEW else (Phase.PREPARE,))
     ],
@@ -93,7 +93,7 @@ def test_what_is_no_move_is_refused_before_any_step(states: States, state: str, 
     assert "To do: pulumi config set phase" in refused_untouched(states, state, phase, 5).refused
 
 
-@pytest.mark.parametrize("state", ["readonly", "upgrade", "cutover"])
+@pytest.mark.parametrize("state", ["readonly", "upgrade", "cutover", "replicas"])
 def test_back_needs_a_higher_round(states: States, state: str) -> None:
     """To the engine nothing would have changed where a step failed, and the way back would do nothing there."""
     backwards = [phase for phase in NEXT[Phase(state)] if goes_back(Phase(state), phase)]
@@ -124,7 +124,7 @@ def test_a_prepared_transaction_stops_the_move_before_anybody_is_refused(states:
         assert "the prepared transaction left over" in outcome.said
         assert scene.takes_writes("db1")
         scene.world.acknowledged.update(cluster.commit_prepared("left over"))
-        for phase in (Phase.READONLY, Phase.UPGRADE, Phase.CUTOVER):
+        for phase in list(Phase)[1:]:
             again = scene.up(phase, 1)
             assert again.arrived, again.said
         assert not scene.world.violations, scene.world.violations

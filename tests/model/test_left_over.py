@@ -7,9 +7,9 @@ import pytest
 from agent.journal import Authority
 from agent.states import Phase
 from tests.model.engine import Fault, How
-from tests.model.moves import MADE_BY, MOVES, Moment, Move, Scene, States, each_fault, faults_of
+from tests.model.moves import MADE_BY, WITH_A_WAY_BACK, Moment, Move, Scene, States, each_fault, faults_of
 
-FORWARD = [move for move in MOVES if move.phase is not Phase.PREPARE]
+FORWARD = [move for move in WITH_A_WAY_BACK if move.phase is not Phase.PREPARE]
 
 
 def way_back_with_it_under_way(scene: Scene, move: Move, moment: Moment, fault: Fault, *, stuck: bool) -> None:

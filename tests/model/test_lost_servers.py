@@ -7,6 +7,8 @@ import pytest
 from agent.journal import Authority
 from agent.states import Phase
 from agent.target import SLOT
+from tests.model.clients import leads
+from tests.model.invariants import left_of_the_stream
 from tests.model.moves import Scene, States
 
 # What is broken by the death itself until somebody has gone on: nobody can keep writes from being refused, or names from leading to it.
@@ -75,18 +77,34 @@ def test_a_db_a_that_is_called_lost_and_answers_keeps_the_old_primary_sealed(sta
         assert broken(scene) == []
 
 
-@pytest.mark.parametrize("start", ["readonly", "upgrade", "cutover, not released", "cutover, released"])
+@pytest.mark.parametrize("start", ["readonly", "upgrade", "cutover, not released", "cutover, released", "cutover"])
 def test_once_it_was_fenced_db_a_goes_on_without_the_old_primary(states: States, start: str) -> None:
     """A primary that dies in the window would end it with a promotion by hand, at night."""
     with states.begun(start) as scene:
         dies(scene, "db1", "db1 lost")
-        for phase in (Phase.UPGRADE, Phase.CUTOVER)[(start != "readonly") :]:
+        for phase in list(Phase)[list(Phase).index(Phase.UPGRADE) + (start != "readonly") :]:
             outcome = scene.up(phase, 1)
             assert outcome.arrived, outcome.said
         assert scene.takes_writes("db-a")
         assert scene.authority("db-a") is Authority.HOLDS
         assert broken(scene) == []
-        assert scene.up(Phase.CUTOVER, 1).ran == []
+        assert left_of_the_stream(scene.world) == []
+        assert scene.up(Phase.RETIRE, 1).ran == []
+
+
+def test_a_new_replica_that_is_lost_gives_its_names_back(states: States) -> None:
+    """Names that lead to a dead server, and a slot that keeps DB_A's WAL for it until the disk is full."""
+    with states.begun("replicas") as scene:
+        dies(scene, "db-d", "db-d lost")
+        outcome = scene.up(Phase.REPLICAS, 2)
+        assert outcome.arrived, outcome.said
+        target = scene.world.target
+        assert leads(scene.world.machines["web1"], "db3.internal.ln") == target.address
+        assert target.running()[0].slots == {"replica_db_c"}
+        scene.world.violations.clear()
+        retired = scene.up(Phase.RETIRE, 2)
+        assert retired.arrived, retired.said
+        assert scene.world.violations == []
 
 
 @pytest.mark.parametrize("start", ["readonly", "upgrade"])

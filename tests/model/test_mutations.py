@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from agent import authority, coming_back, journal, major_upgrade, old_primary_gate, seal
+from agent import authority, coming_back, journal, major_upgrade, new_replica, old_primary_gate, retirement, seal
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
 from agent.report import Facts
@@ -86,6 +86,32 @@ def test_db_a_is_promoted_before_it_has_replayed_the_fence(states: States, monke
     with states.begun("prepare") as scene:
         scene.world.lagging.add("db-a")
         assert "acknowledged writes are not on db-a" in forward(scene, Phase.READONLY, Phase.UPGRADE, Phase.CUTOVER)
+
+
+def test_a_replica_of_the_db_a_of_before_is_taken_for_one_of_this(
+    states: States, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reads that are answered with what a DB_A held that is no more."""
+    is_of_another, wait = new_replica._is_of_another, new_replica._wait_for_stream
+    monkeypatch.setattr(new_replica, "_is_of_another", lambda it: it.name != "db-d" and is_of_another(it))
+    monkeypatch.setattr(new_replica, "_wait_for_stream", lambda it: 0 if it.name == "db-d" else wait(it))
+    with states.begun("replicas") as scene:
+        scene.go_back(2)
+        said = forward(scene, *list(Phase)[1:5])
+        assert "leads to db-d, which does not follow DB_A" in said
+
+
+def test_an_old_server_is_stopped_whoever_is_there(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever read there is cut off."""
+    monkeypatch.setattr(retirement, "refuse_clients", lambda postgres, seconds: None)
+    with states.begun("replicas") as scene:
+
+        def somebody(step: str) -> None:
+            if step == "db3-retirement":
+                scene.world.machines["db3"].running()[0].login("app", "10.77.0.31", scene.world.clock)
+
+        scene.up(Phase.RETIRE, 1, before_step=somebody)
+        assert "db3 was stopped under app" in "\n".join(scene.world.violations)
 
 
 def test_the_fence_is_taken_while_a_transaction_holds_an_id(states: States, monkeypatch: pytest.MonkeyPatch) -> None:

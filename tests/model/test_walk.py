@@ -16,7 +16,7 @@ from tests.model.moves import Scene, States
 
 NAMES = sorted({step.name for step in steps(Phase.PREPARE, 1)})
 DANGEROUS = ("db1-client-gate", "db-a-client-gate", "db-a-database")
-BEGINNINGS = ("prepare", "readonly", "upgrade", "cutover, released", "cutover, not released")
+BEGINNINGS = ("prepare", "readonly", "upgrade", "cutover, released", "cutover, not released", "replicas")
 FAULTS = st.builds(
     lambda step, how, moment: {step: Fault(how, moment)},
     st.sampled_from(NAMES) | st.sampled_from(DANGEROUS),
@@ -26,7 +26,7 @@ FAULTS = st.builds(
 
 
 def walk_of(states: States) -> type[RuleBasedStateMachine]:
-    """The walk, from any phase. It ends with the way that is left: back to prepare, or on in cutover."""
+    """The walk, from any phase. It ends with the way that is left: back to prepare, or on with a DB_A that holds the authority."""
 
     class Walk(RuleBasedStateMachine):
         def __init__(self) -> None:
@@ -58,7 +58,7 @@ def walk_of(states: States) -> type[RuleBasedStateMachine]:
             following = list(Phase)[min(list(Phase).index(finished[0]) + 1, len(Phase) - 1)]
             self.scene.up(following, self.round, seed=seed)
 
-        @rule(server=st.sampled_from(("db1", "db2", "db-a", "web1", "worker1")))
+        @rule(server=st.sampled_from(("db1", "db2", "db-a", "db-c", "web1", "worker1")))
         def out_of_reach(self, server: str) -> None:
             self.scene.world.unreachable ^= {server}
 
@@ -69,9 +69,7 @@ def walk_of(states: States) -> type[RuleBasedStateMachine]:
         @rule()
         def restart(self) -> None:
             """db1 loses its power, and starts with the machine."""
-            for cluster in self.scene.world.primary.running():
-                self.scene.world.primary.stop(cluster, crash=True)
-                self.scene.world.primary.start(cluster)
+            self.scene.world.primary.boot()
             self.scene.world.look("after db1 restarted")
 
         @rule(moments=st.integers(1, 9))
@@ -95,7 +93,9 @@ def walk_of(states: States) -> type[RuleBasedStateMachine]:
                 if not world.violations and self.scene.authority("db-a") is not Authority.HOLDS:
                     self.scene.go_back(self.round + 1)
                 elif not world.violations:
-                    outcome = self.scene.up(Phase.CUTOVER, self.round + 1)
+                    # Once retire was announced it is the end; from anything before it cutover can be had.
+                    retiring = self.scene.has_been_in(Phase.RETIRE)
+                    outcome = self.scene.up(Phase.RETIRE if retiring else Phase.CUTOVER, self.round + 1)
                     assert outcome.arrived, outcome.said
                 world.end_standing()
                 world.look("at the end")

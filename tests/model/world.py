@@ -12,8 +12,8 @@ from typing import Any
 
 from agent.report import Refusal
 from components.settings import Role, Settings
-from tests.model import invariants, replication
-from tests.model.clients import Client, clients_of
+from tests.model import invariants, passwords, replication
+from tests.model.clients import Client, Direct, clients_of
 from tests.model.cluster import Cluster
 from tests.model.configuration import HBA, PRIMARY_CONF
 from tests.model.machine import CONTROL, SIGNAL, Machine
@@ -21,7 +21,7 @@ from tests.model.process import Killed, Process
 
 OLD, NEW = "/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/17/bin"
 PROGRAMS = ("postgres", "pg_basebackup", "pg_controldata", "psql", "pg_upgrade", "initdb", "vacuumdb")
-SYSTEM = "one and the same system"
+SYSTEM = "the-fleets-own-system"
 # How many clients do something while the world moves once.
 ACTING = 3
 
@@ -46,6 +46,7 @@ class World:
     looks: int = 0
     last_postmaster: int = 0
     last_id: int = 0
+    last_system: int = 0
 
     def __post_init__(self) -> None:
         self.doing = Process(lambda: None, "nowhere")
@@ -70,9 +71,9 @@ class World:
             if configured.role in (Role.PRIMARY, Role.REPLICA):
                 world._old_cluster(machine, configured.role is Role.PRIMARY)
             if configured.role is Role.TARGET:
-                for program in PROGRAMS:
-                    machine.put(f"{OLD}/{program}", b"")
-                    machine.put(f"{NEW}/{program}", b"")
+                machine.install(OLD, PROGRAMS)
+            if configured.role in (Role.TARGET, Role.NEW_REPLICA):
+                machine.install(NEW, PROGRAMS)
         world.clients = clients_of(settings)
         for _ in range(20):
             world.move()
@@ -81,7 +82,7 @@ class World:
     def _old_cluster(self, machine: Machine, is_primary: bool) -> None:
         data, config = "/var/lib/postgresql/15/main", "/etc/postgresql/15/main"
         cluster = Cluster(15, data, config, "postgresql@15-main.service", system=SYSTEM)
-        cluster.catalog["role replicator"] = ""
+        cluster.catalog["role replicator"] = passwords.replication_verifier()
         machine.clusters[data] = cluster
         follow = f"primary_conninfo = 'host={self.settings.primary.address} port=5432 user=replicator'\n"
         machine.put(f"{config}/postgresql.conf", (PRIMARY_CONF + ("" if is_primary else follow)).encode())
@@ -122,6 +123,19 @@ class World:
     def new_id(self) -> int:
         self.last_id += 1
         return self.last_id
+
+    def new_system(self) -> str:
+        """The identifier of a cluster that initdb has made."""
+        self.last_system += 1
+        return f"initdb-{self.last_system}"
+
+    def nobody_by_address(self) -> None:
+        """What is to be seen to before retire: whoever goes to an old database server by its address goes there no more."""
+        old = {server.name for server in self.settings.old_databases}
+        for client in list(self.clients):
+            if isinstance(client, Direct) and client.to in old:
+                client.leave()
+                self.clients.remove(client)
 
     def move(self) -> None:
         """A moment passes for everybody but the process that is doing something."""

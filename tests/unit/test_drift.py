@@ -26,7 +26,10 @@ PHASES = {
     "readonly": ("sealed", "none", True, "15", "db2"),
     "upgrade": ("sealed", "none", True, "17", "db2"),
     "cutover": ("released to DB_A", "holds", True, "17", "db-a"),
+    "replicas": ("released to DB_A", "holds", True, "17", "db-a"),
+    "retire": ("released to DB_A", "holds", True, "17", "db-a"),
 }
+SPREAD = {"db1.internal.ln": "10.77.0.14", "db2.internal.ln": "10.77.0.15", "db3.internal.ln": "10.77.0.16"}
 
 
 def desire(phase: str) -> Desire:
@@ -62,7 +65,7 @@ def fleet(phase: str) -> dict[str, Any]:
     wanted = desire(phase)
     old, new, sealed, on_target, leads_to = PHASES[phase]
     journal = {"phase": phase, "round": 1, "finished": True, "epoch": 1, "fence": FENCE if old == "sealed" else None}
-    target_open = phase == "cutover"
+    target_open = new == "holds"
     facts: dict[str, Any] = {
         "db1": {"journal": {**journal, "authority": old}, "clusters": {"15": cluster("15", standby=False, sealed=sealed)}},
         "db-a": {
@@ -77,12 +80,21 @@ def fleet(phase: str) -> dict[str, Any]:
     }  # fmt: skip
     for server in wanted.settings.replicas:
         facts[server.name] = {"journal": None, "clusters": {"15": cluster("15", standby=True, sealed=False)}}
+    for server in wanted.settings.new_replicas if wanted.parts.new_replicas else ():
+        streams = cluster("17", standby=True, sealed=False)
+        streams["inside"]["receiver"]["from"] = "10.77.0.14"
+        facts[server.name] = {"journal": None, "clusters": {"17": streams}}
+    if not wanted.parts.old_servers_run:
+        for server in wanted.settings.old_databases:
+            facts[server.name]["clusters"] = {"15": stopped("15")}
     for server in wanted.settings.hosts_servers:
         moved = leads_to == "db-a" or (leads_to is not None and server.role is Role.ONLINE)
         before = wanted.settings.names_before
         names = {
             name: [wanted.settings.servers[leads_to].address if moved and leads_to else before[name]] for name in before
         }
+        if wanted.parts.new_replicas:
+            names = {name: [address] for name, address in SPREAD.items()}
         tasks = {}
         for unit, state in wanted.tasks(server)["tasks"].items():
             at_rest = state == "stopped"

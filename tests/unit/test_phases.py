@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from agent.states import MOVES, Gate, Phase
-from components.order import ORDER, Part
+from components.order import BEGIN_WITH, ORDER, Part
 from components.phases import TABLE, Lead, MoveRefusedError, check_move
 
 ALLOWED: set[tuple[Phase, Phase]] = {(before, to) for before, moves in MOVES.items() for to in moves}
@@ -26,12 +26,14 @@ def test_every_pair_of_phases_is_a_move_or_is_refused_by_name(before: Phase, to:
 
 
 def test_the_moves_are_those_of_the_design() -> None:
-    """design.md: prepare <-> readonly -> upgrade <-> cutover, and upgrade -> prepare."""
+    """design.md: prepare <-> readonly -> upgrade <-> cutover <-> replicas -> retire, and upgrade -> prepare."""
     assert {before.value: {to.value for to in moves} for before, moves in MOVES.items()} == {
         "prepare": {"readonly"},
         "readonly": {"upgrade", "prepare"},
         "upgrade": {"cutover", "prepare"},
-        "cutover": {"upgrade"},
+        "cutover": {"replicas", "upgrade"},
+        "replicas": {"retire", "cutover"},
+        "retire": set(),
     }
 
 
@@ -59,7 +61,12 @@ def test_a_stale_checkout_is_refused() -> None:
 def test_every_part_stands_in_every_order_exactly_once(phase: Phase) -> None:
     """A part left out of one phase would be deleted by the engine there, and its state forgotten."""
     parts = [part for stage in ORDER[phase] for part in stage]
-    assert sorted(parts) == sorted(Part)
+    assert sorted(parts) == sorted(part for part in Part if begun(part, phase))
+
+
+def begun(part: Part, phase: Phase) -> bool:
+    order = list(Phase)
+    return order.index(BEGIN_WITH.get(part, Phase.PREPARE)) <= order.index(phase)
 
 
 def before(phase: Phase, first: Part, second: Part) -> bool:
@@ -90,6 +97,15 @@ def before(phase: Phase, first: Part, second: Part) -> bool:
         (Phase.CUTOVER, Part.TARGET_GATE, Part.ONLINE_HOSTS),
         (Phase.CUTOVER, Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
         (Phase.CUTOVER, Part.OTHER_HOSTS, Part.TASKS),
+        # A name leads to a new replica once it streams, a commit waits for it from then on, and nothing stops while it is used.
+        (Phase.REPLICAS, Part.REPLICATION, Part.NEW_REPLICAS),
+        (Phase.REPLICAS, Part.NEW_REPLICAS, Part.SYNCHRONOUS_REPLICATION),
+        (Phase.REPLICAS, Part.NEW_REPLICAS, Part.ONLINE_HOSTS),
+        (Phase.REPLICAS, Part.NEW_REPLICAS, Part.OTHER_HOSTS),
+        (Phase.RETIRE, Part.OTHER_SESSIONS, Part.UNUSED),
+        (Phase.RETIRE, Part.UNUSED, Part.REVERSE_REPLICATION),
+        (Phase.RETIRE, Part.REVERSE_REPLICATION, Part.REPLICATION),
+        (Phase.RETIRE, Part.REPLICATION, Part.RETIREMENT),
     ],
 )
 def test_what_must_wait_waits(phase: Phase, first: Part, second: Part) -> None:
@@ -106,7 +122,7 @@ def test_at_most_one_database_is_open_in_any_phase() -> None:
 def test_names_never_lead_to_a_sealed_database() -> None:
     """Reads through every name, in every phase (design.md, invariant 3)."""
     for parts in TABLE.values():
-        if parts.online_hosts is Lead.DB_A:
+        if parts.online_hosts in (Lead.DB_A, Lead.SPREAD):
             assert parts.upgrade_target is Gate.OPEN
         if parts.online_hosts is Lead.AS_THEY_WERE:
             assert parts.old_primary is Gate.OPEN

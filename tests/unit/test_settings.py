@@ -85,3 +85,19 @@ def test_the_password_is_nowhere_in_the_settings() -> None:
     """Settings are printed in errors and previews; the password must not be there to be printed."""
     settings = Settings.from_config(config())
     assert "correct horse" not in f"{settings!r}{settings.model_dump()}"
+
+
+def test_spread_names_lead_to_the_heirs_of_their_old_replicas() -> None:
+    """A name that leads to an old server after `retire` leads nowhere."""
+    raw = config()
+    assert Settings.from_config(raw).names_spread == {
+        "db1.internal.ln": "10.77.0.14",
+        "db2.internal.ln": "10.77.0.15",
+        "db3.internal.ln": "10.77.0.16",
+    }
+    raw["servers"]["db-d"]["lost"] = True
+    assert Settings.from_config(raw).names_spread["db3.internal.ln"] == "10.77.0.14", (
+        "DB_A serves what nobody else does"
+    )
+    del raw["servers"]["db-c"]["takesOver"]
+    assert Settings.from_config(raw).names_spread["db2.internal.ln"] == "10.77.0.14"

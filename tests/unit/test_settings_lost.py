@@ -14,12 +14,13 @@ from components.settings import Settings
 from tests.unit.example_config import config
 
 WAYS: dict[str, set[str]] = {
-    "db1": {"upgrade", "cutover"},
-    "db2": {"prepare", "cutover"},
-    "db3": {"prepare", "readonly", "upgrade", "cutover"},
+    "db1": {"upgrade", "cutover", "replicas", "retire"},
+    "db2": {"prepare", "cutover", "replicas", "retire"},
+    "db3": {*Phase},
     "db-a": {"prepare"},
-    "web1": {"prepare", "readonly", "upgrade", "cutover"},
-    "worker1": {"prepare", "readonly", "upgrade", "cutover"},
+    "db-c": {*Phase},
+    "web1": {*Phase},
+    "worker1": {*Phase},
 }
 
 

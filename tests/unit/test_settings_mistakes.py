@@ -14,7 +14,12 @@ REMOVED = object()
 
 # (where, what stands there instead, the line that must be reported: its path, and what it must say)
 CASES: list[tuple[str, Any, str, str]] = [
-    ("phase", "readonyl", "pgleap:phase", 'prepare, readonly, upgrade, cutover; did you mean "readonly"?'),
+    (
+        "phase",
+        "readonyl",
+        "pgleap:phase",
+        'prepare, readonly, upgrade, cutover, replicas, retire; did you mean "readonly"?',
+    ),
     ("phase", REMOVED, "pgleap:phase", "missing; give one of prepare, readonly"),
     ("phase", "", "pgleap:phase", "missing; give one of"),
     ("round", REMOVED, "pgleap:round", "missing; give a whole number from 1 on"),
@@ -23,6 +28,25 @@ CASES: list[tuple[str, Any, str, str]] = [
     ("round", "1.5", "pgleap:round", '"1.5" is not a whole number'),
     ("password", REMOVED, "pgleap:password", "missing; type `pulumi config set --secret password`"),
     ("password", "", "pgleap:password", "missing"),
+    (
+        "replicationPassword",
+        REMOVED,
+        "pgleap:replicationPassword",
+        "missing; type `pulumi config set --secret replicationPassword`",
+    ),
+    (
+        "servers.db-c.takesOver",
+        "db1",
+        "pgleap:servers.db-c.takesOver",
+        '"db1" is no server with the role replica; give one (db2, db3)',
+    ),
+    ("servers.db-d.takesOver", "db2", "pgleap:servers.db-d.takesOver", 'db-c takes the names of "db2" over already'),
+    (
+        "servers.db2.takesOver",
+        "db3",
+        "pgleap:servers.db2.takesOver",
+        "db2 has the role replica; only new-replica can have it",
+    ),
     ("servers", "db1", "pgleap:servers", '"db1" is not a map'),
     ("servers", REMOVED, "pgleap:servers", "missing; give every server"),
     ("servers.db2", "10.77.0.12", "pgleap:servers.db2", "is not a map"),
@@ -157,6 +181,7 @@ def test_every_mistake_is_reported_at_once() -> None:
             "pgleap:servers",
             "pgleap:readsFrom",
             "pgleap:servers.db3.address",
+            "pgleap:servers.db-c.takesOver",
             "pgleap:servers.web2.address",
             'pgleap:names["db9.internal.ln"]',
             "pgleap:versions.new",

@@ -26,7 +26,9 @@ def _config_of_its_own() -> Iterator[None]:
     runtime_config._SECRET_KEYS.reset(secrets)
 
 
-def hand_over(given: dict[str, Any], secrets: tuple[str, ...] = ("pgleap:password",)) -> None:
+def hand_over(
+    given: dict[str, Any], secrets: tuple[str, ...] = ("pgleap:password", "pgleap:replicationPassword")
+) -> None:
     """As the engine does: everything is text, objects are JSON, other namespaces are there too."""
     text = {f"pgleap:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in given.items()}
     set_all_config({**text, "aws:region": "eu-west-1"}, list(secrets))
@@ -34,8 +36,9 @@ def hand_over(given: dict[str, Any], secrets: tuple[str, ...] = ("pgleap:passwor
 
 async def loaded() -> tuple[Settings, bool, str | None]:
     """The settings, and the password as an output: whether it is a secret, and what it is."""
-    settings, password = load()
-    return settings, await password.is_secret(), await password.future()
+    found = load()
+    password = found.secrets.password
+    return found.settings, await password.is_secret(), await password.future()
 
 
 def test_a_good_stack_is_loaded_and_its_password_is_a_secret() -> None:

@@ -16,6 +16,7 @@ from agent import announce, ready
 from agent.journal import Authority, Journal
 from agent.report import Refusal
 from agent.states import MOVES, Phase, goes_back
+from components.aws_settings import LoadBalancer
 from components.phases import MoveRefusedError, check_move
 from components.settings import Limits, Settings
 from scripts.window import course, deadlines
@@ -251,6 +252,10 @@ def test_deadlines() -> None:
     assert plain.of("db1-ready", Phase.READONLY) == ANY_STEP + 3
     assert plain.of("db-a-database", Phase.UPGRADE) == 100 + UPGRADE_MARGIN
     assert plain.of("db-a-database", Phase.PREPARE) > 5000
+    balancing = LoadBalancer.model_validate({"drainSeconds": 400, "healthySeconds": 200})
+    assert Deadlines(limits, {}, balancing).of("web3-load-balancer", Phase.READONLY) == ANY_STEP + 400
+    assert Deadlines(limits, {}, balancing).of("web3-load-balancer", Phase.PREPARE) == ANY_STEP + 200
+    assert plain.of("db-c-instance", Phase.CUTOVER) == plain.of("db-c-boot", Phase.CUTOVER) > 1000
     given_ = Deadlines(limits, deadlines.read(["20", "hosts-file=5", "database=400"]))
     assert given_.of("web1-hosts-file", Phase.READONLY) == 5
     assert given_.of("db-a-announce", Phase.READONLY) == 20
@@ -311,6 +316,12 @@ def test_what_events_tell() -> None:
     assert of("resourcePreEvent", "same") is None
     assert of("resOutputsEvent", "replace") is None, "told as create-replacement too"
     assert of("resourcePreEvent", "update", "pgleap:fleet:HostsFile") is None
+    assert of("resourcePreEvent", "delete", "aws:ec2/instance:Instance") == Heard(1.0, "web1-hosts-file", What.BEGAN)
+    assert of("resourcePreEvent", "delete") is None
+
+    at_home = "urn:pulumi:prod::pgleap::pgleap:fleet:Fleet$pgleap:fleet:LoadBalancer$command:local:Command::web3-load-balancer"
+    begun = {"op": "update", "urn": at_home, "type": "command:local:Command"}
+    assert heard(1.0, {"resourcePreEvent": {"metadata": begun}}) == Heard(1.0, "web3-load-balancer", What.BEGAN)
 
     def said(severity: str, urn: str = URN) -> Heard | None:
         event = {"message": "a sentence\n", "color": "never", "severity": severity, "urn": urn}
@@ -319,4 +330,5 @@ def test_what_events_tell() -> None:
     assert said("error") == Heard(1.0, "web1-hosts-file", What.FAILED, "a sentence")
     assert said("error", "") == Heard(1.0, "", What.FAILED, "a sentence")
     assert said("info") == Heard(1.0, "web1-hosts-file", What.SAID, "a sentence")
+    assert said("info", at_home) == Heard(1.0, "web3-load-balancer", What.SAID, "a sentence")
     assert said("info", "urn:pulumi:prod::pgleap::pulumi:pulumi:Stack::pgleap-prod") is None

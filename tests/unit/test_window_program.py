@@ -58,3 +58,13 @@ def test_one_that_does_not_load_is_left_to_the_engine(tmp_path: Path) -> None:
     """A window that ends over what was to save it a second keeps writes refused."""
     with program(tmp_path) as loaded:
         assert loaded.address() is None
+
+
+def test_what_a_stack_needs_besides_is_loaded_too(tmp_path: Path) -> None:
+    """AWS's SDK takes half a second, in which writes would be refused; a module that is not there shows that it is tried."""
+    started = Program(PROJECT, ["components.server"])
+    assert started.address() is not None
+    started.close()
+    without = Program(PROJECT, ["components.no_such_module"])
+    assert without.address() is None
+    without.close()

@@ -137,7 +137,7 @@ def night_in(lab: Lab) -> Iterator[Night]:
     databases.make_replicas(lab)
     give_small_disk(lab.host("db-a"), DISK)
     on_stage = stage.put_traffic(lab, print)
-    servers = operator_stack.config(lab.place)["pgleap:servers"]
+    servers = operator_stack.config(lab.place, instances=False)["pgleap:servers"]
     servers["web3"]["role"] = "online"
     on_stage.pulumi.configure({"pgleap:servers": servers})
     operator = Operator(on_stage)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from rehearsal import after
 from rehearsal.data.compare import differences, fingerprint
 from rehearsal.data.fill import LEDGER_DATABASES
 from rehearsal.rehearse import JUDGED, ONLINE
@@ -90,3 +91,15 @@ def test_there_again(it: Stage) -> None:
     time.sleep(2)
     found = differences(fingerprint(db1), fingerprint(db_a))
     assert [one for one in found if not any(name in one for name in NOT_CARRIED)] == []
+    install.start(it.clients)
+
+
+def test_on_to_replicas(it: Stage) -> None:
+    """A DB_A that was left and opened again has replicas like any other; the stories after this one go on from cutover."""
+    it.pulumi.config_set("pgleap:phase", "replicas")
+    it.pulumi.up().checked()
+    assert after.wrong_with_replicas(it) == []
+    assert status(it)["drift"] == []
+    it.pulumi.config_set("pgleap:phase", "cutover")
+    it.pulumi.config_set("pgleap:round", str(int(it.pulumi.config_get("pgleap:round")) + 1))
+    it.pulumi.up().checked()

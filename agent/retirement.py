@@ -1,0 +1,56 @@
+"""Verb `retirement`: an old database server's PostgreSQL stops, and starts no more by itself. Its files stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping
+
+from agent import base_backup
+from agent.access import is_sealed
+from agent.client_rules import with_seal
+from agent.cluster import from_desired
+from agent.postgres import Postgres
+from agent.report import Facts, Refusal
+from agent.server import STATE_FOLDER, Server
+from agent.states import Verb
+from agent.unused import refuse_clients
+
+# Says that PostgreSQL was stopped here for good: what other verbs would ask it for is over.
+FILE = f"{STATE_FOLDER}/retired.json"
+OVER = (Verb.ACCESS, Verb.SESSIONS, Verb.CREDENTIALS, Verb.CLIENT_GATE, Verb.REVERSE_REPLICATION)
+
+
+def is_over(verb: Verb, server: Server) -> bool:
+    """Whether a verb has nothing to ask of this server any more: a raised round runs every step again."""
+    return verb in OVER and bool(server.read_json(FILE))
+
+
+def retirement(desired: Mapping[str, Any], server: Server) -> Facts:
+    """Have the old server's PostgreSQL be stopped. Raises Refusal while somebody is connected, and it is as it was then."""
+    postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
+    changed: List[str] = []
+    if postgres.is_running():
+        refuse_clients(postgres, 0)
+        _close(postgres)
+        server.write_json(FILE, {"retired": True})
+        base_backup.starts_with_the_machine(server, postgres.cluster, starts=False)
+        postgres.stop()
+        changed.append(f"stopped PostgreSQL {postgres.cluster.version}, and disabled it")
+    return {"changed": changed, "because": "nobody uses it any more" if changed else "it is stopped already"}
+
+
+def _close(postgres: Postgres) -> None:
+    """Nobody comes in any more, so that nobody is cut off who came between the last look and the stop. Raises Refusal."""
+    was_sealed = is_sealed(postgres.server, postgres.cluster)
+    _seal(postgres, sealed=True)
+    try:
+        refuse_clients(postgres, 0)
+    except Refusal:
+        _seal(postgres, sealed=was_sealed)
+        raise
+
+
+def _seal(postgres: Postgres, sealed: bool) -> None:
+    file = postgres.cluster.hba_file
+    text = postgres.server.path(file).read_bytes().decode(errors="surrogateescape")
+    postgres.server.write_durably(file, with_seal(text, sealed).encode(errors="surrogateescape"))
+    postgres.reload()

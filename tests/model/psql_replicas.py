@@ -1,0 +1,91 @@
+"""What the agent asks of, and has done to, a database for the new replicas and at the end: theirs decides before the other tables."""
+
+from __future__ import annotations
+
+from agent.publisher import PUBLICATION
+from tests.model.cluster import DatabaseError
+from tests.model.psql_reads import IDENTITY
+from tests.model.psql_table import Asked, Row, Table, lsn_of
+from tests.model.replication import standbys
+
+TABLE = Table()
+
+
+@TABLE.query("application_name AS name FROM pg_stat_replication")
+def _named_standbys(asked: Asked, sql: str) -> list[Row]:
+    return [{"name": conninfo.get("application_name", "")} for _, _, conninfo in standbys(asked.host.world, asked.host)]
+
+
+@TABLE.query("SELECT slot_name FROM pg_replication_slots")
+def _slots(asked: Asked, sql: str) -> list[Row]:
+    return [{"slot_name": slot} for slot in sorted({*asked.cluster.slots, *asked.cluster.logical})]
+
+
+@TABLE.query("SELECT active_pid FROM pg_replication_slots")
+def _slot_in_use(asked: Asked, sql: str) -> list[Row]:
+    slot = sql.split("'")[1]
+    used = {cluster.settings.get("primary_slot_name") for _, cluster, _ in standbys(asked.host.world, asked.host)}
+    return [{"active_pid": 4242 if slot in used else None}] if slot in asked.cluster.slots else []
+
+
+@TABLE.query("FROM pg_publication WHERE pubname")
+def _published(asked: Asked, sql: str) -> list[Row]:
+    return [{}] if PUBLICATION in asked.cluster.catalog else []
+
+
+@TABLE.query("coalesce(datname, '?') AS database")
+def _who(asked: Asked, sql: str) -> list[Row]:
+    """Who is connected, each for itself."""
+    return [
+        {"role": one.user, "database": "app", "client": one.address, "name": "no name", "sessions": 1}
+        for one in asked.cluster.clients
+        if not one.entering
+    ]
+
+
+@TABLE.query("LIKE 'md5%' AS md5")
+def _streams_as(asked: Asked, sql: str) -> list[Row]:
+    user = sql.rpartition("rolname = ")[2].strip("'")
+    verifier = asked.cluster.catalog.get(f"role {user}")
+    return [] if verifier is None else [{"fits": True, "md5": False, "without": verifier == ""}]
+
+
+@TABLE.statement("pg_last_wal_replay_lsn()), 0)::bigint")
+def _behind(asked: Asked, sql: str) -> str:
+    return str(max(lsn_of(sql.split("'")[1]) - asked.cluster.lsn, 0))
+
+
+@TABLE.statement("SELECT system_identifier FROM pg_control_system();")
+def _system(asked: Asked, sql: str) -> str:
+    return asked.cluster.system
+
+
+@TABLE.statement("DROP PUBLICATION pgleap_back;")
+def _unpublish(asked: Asked, sql: str) -> str:
+    if "ALTER TABLE public.log REPLICA IDENTITY DEFAULT" in sql and asked.cluster.catalog.get(IDENTITY) == "f":
+        asked.writes("set the identity back")
+        asked.cluster.catalog[IDENTITY] = "d"
+    asked.writes("dropped the publication")
+    del asked.cluster.catalog[PUBLICATION]
+    return ""
+
+
+@TABLE.query("pg_terminate_backend(active_pid)")
+def _end_walsenders(asked: Asked, sql: str) -> list[Row]:
+    """The walsender of a subscription that is gone holds its slot for a moment longer."""
+    active = sorted(asked.cluster.held)
+    for slot in active:
+        with asked.asker.effect(f"ended the walsender of {slot}"):
+            asked.cluster.held.discard(slot)
+    return [{"slot_name": slot, "pg_terminate_backend": True} for slot in active]
+
+
+@TABLE.query("SELECT slot_name, pg_drop_replication_slot(slot_name)")
+def _drop_logical_slots(asked: Asked, sql: str) -> list[Row]:
+    if asked.cluster.held:
+        raise DatabaseError("replication slot is active")
+    dropped = sorted(asked.cluster.logical)
+    for slot in dropped:
+        with asked.asker.effect(f"dropped the slot {slot}"):
+            del asked.cluster.logical[slot]
+    return [{"slot_name": slot, "pg_drop_replication_slot": ""} for slot in dropped]
