@@ -200,7 +200,8 @@ def _start_sealed(target: UpgradeTarget) -> None:
     updates = server.path(f"{target.progress()['folder']}/update_extensions.sql")
     if updates.exists():
         progress("updating extensions")
-        target.new.execute(updates.read_text(), writing=True)
+        # What an update makes belongs to the fleet's superuser: pgleap's own role goes when pgleap goes.
+        target.new.execute(updates.read_text(), writing=True, as_role=new.superuser)
     if target.reverse is not None:
         publisher.make_ready(target.new, target.reverse.left_out, target.jobs)
     target.note(newCluster="upgraded")

@@ -54,7 +54,7 @@ class Postgres:
         """The same cluster, reached as the superuser, whom the fleet's own rules let the operating system's postgres be."""
         return Postgres(self.server, self.cluster, self.address, self.cluster.superuser, OS_USER)
 
-    def _psql(self, sql: str, database: str, check: bool = True, writing: bool = False) -> Completed:
+    def _psql(self, sql: str, database: str, check: bool = True, writing: bool = False, as_role: str = "") -> Completed:
         cluster = self.cluster
         return self.server.run(
             cluster.program("psql"),
@@ -74,14 +74,16 @@ class Postgres:
                 "PGAPPNAME": "pgleap",
                 # A sealed database is read-only by default, for pgleap too unless it says that it means to write.
                 "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"
-                + (" -c default_transaction_read_only=off" if writing else ""),
+                + (" -c default_transaction_read_only=off" if writing else "")
+                + (f" -c role={as_role}" if as_role else ""),
                 "PGCONNECT_TIMEOUT": "5",
             },
         )
 
-    def execute(self, sql: str, database: str = "postgres", writing: bool = False) -> str:
-        """Run statements (each its own transaction); the text they print. Raises Refusal with PostgreSQL's message."""
-        return self._psql(sql, database, writing=writing).stdout.strip()
+    def execute(self, sql: str, database: str = "postgres", writing: bool = False, as_role: str = "") -> str:
+        """Run statements (each its own transaction); the text they print. `as_role` owns what they make. Raises Refusal with PostgreSQL's
+        message."""
+        return self._psql(sql, database, writing=writing, as_role=as_role).stdout.strip()
 
     def rows(self, query: str, database: str = "postgres") -> List[Dict[str, Any]]:
         text = self.execute(f"SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM ({query}) q;", database)

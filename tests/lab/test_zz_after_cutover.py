@@ -61,7 +61,7 @@ def test_back_to_cutover_leads_every_name_to_db_a(on_stage: Stage) -> None:
     target = named("db-a").address
     assert all(set(after.leads(on_stage, one.name).values()) == {target} for one in on_stage.clients)
     done = up(on_stage, "replicas", this_round(on_stage)).checked()
-    assert "base backup" not in done.said
+    assert "base backup from db-a" not in done.said
     assert after.wrong_with_replicas(on_stage) == []
 
 
