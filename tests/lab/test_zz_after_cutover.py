@@ -119,7 +119,7 @@ def test_pgleap_leaves_and_the_new_fleet_stays(on_stage: Stage) -> None:
     assert [one.strip() for one in (roles, schemas, streaming)] == ["0", "0", "2"]
     for one in (*after.NEW_REPLICAS, named("db-a")):
         rules = on_stage.lab.host(one.name).run(["cat", "/etc/postgresql/17/main/pg_hba.conf"])
-        assert "pgleap: begin" not in rules
+        assert "# pgleap: begin" not in rules
     assert all(after.leads(on_stage, one.name) == after.spread() for one in on_stage.clients)
     for host in on_stage.lab.hosts.values():
         with pytest.raises(LabError):
