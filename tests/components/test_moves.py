@@ -223,7 +223,8 @@ def test_after_cutover_the_way_back_leads_over_upgrade(stack_at: StackAt) -> Non
     stack = stack_at("cutover")
     refused = stack.up("prepare", 2)
     assert refused.exit != 0
-    assert "from cutover one goes to upgrade" in refused.said
+    assert "from cutover one goes to replicas or upgrade" in refused.said
+    assert "pulumi config set phase upgrade" in refused.said
     assert stack.fleet.target.open
     stack.up("upgrade", 2).checked()
     assert not stack.fleet.target.open
