@@ -1,4 +1,5 @@
-"""Verb `retirement`: an old database server's PostgreSQL stops, and starts no more by itself. Its files stay as they are."""
+"""Verb `retirement`: an old database server's PostgreSQL stops, and starts no more by itself. Its files stay as they are,
+but for the rule that lets no client in: should somebody start it again, what it holds is old."""
 
 from __future__ import annotations
 
