@@ -153,9 +153,12 @@ def _configure(replica: NewReplica, carried: Carried) -> List[str]:
     changed = configuration.write(server, cluster, carried, own, auto)
     owner = server.owner(OS_USER)
     for file, rules in ((cluster.hba_file, carried.hba), (cluster.ident_file, carried.ident)):
-        if not client_rules.split(_text(server, file))[0]:
-            plain = client_rules.without_standbys(client_rules.without_rules(rules))
-            server.write_durably(file, plain.encode(), mode=0o640, owner=owner)
+        there = _text(server, file)
+        ours, rest = client_rules.split(there)
+        # Where a base backup brings the rules along (RPM), those of DB_A's own standbys come with them.
+        wanted = ours + client_rules.without_standbys(rest if ours else client_rules.without_rules(rules))
+        if there != wanted:
+            server.write_durably(file, wanted.encode(errors="surrogateescape"), mode=0o640, owner=owner)
     changed += access.write_rules(server, cluster, [replica.target.address], sealed=False)
     base_backup.starts_with_the_machine(server, cluster)
     return changed

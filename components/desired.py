@@ -141,11 +141,21 @@ class Desire:
         return {"hosts": hosts.value, "names": self.names(lead), **reload}
 
     def sessions(self, replica: Server, group: str, clients: Sequence[Server], lead: Lead) -> Desired:
-        """Which names lead `clients` to `replica` now; sessions that other names left there are ended."""
+        """Which names lead `clients` to the old `replica` now; sessions that other names left there are ended."""
+        return self._sessions(replica, self.old_postgres(), group, clients, lead)
+
+    def new_replica_sessions(self, replica: Server) -> Desired:
+        """The same for a new replica, and all servers at once: nothing was refused there, and nothing hurries."""
+        clients = self.settings.hosts_servers
+        return self._sessions(replica, self.new_postgres(), "all", clients, self.parts.other_hosts)
+
+    def _sessions(
+        self, replica: Server, postgres: Desired, group: str, clients: Sequence[Server], lead: Lead
+    ) -> Desired:
         here = [name for name, address in self.names(lead).items() if address == replica.address]
         return {
             "group": group,
-            "postgres": self.old_postgres(),
+            "postgres": postgres,
             "clients": [client.address for client in clients],
             "namesHere": here,
             "graceSeconds": self.settings.limits.grace_seconds,
@@ -195,7 +205,9 @@ class Desire:
         }
 
     def synchronous_replication(self) -> Desired:
-        return {"postgres": self.new_postgres(), "names": self.settings.replication.synchronous_standby_names or ""}
+        """Nobody is waited for before `replicas`, nor after a way back from it."""
+        names = self.settings.replication.synchronous_standby_names if self.parts.new_replicas else None
+        return {"postgres": self.new_postgres(), "names": names or ""}
 
     def new_replica(self) -> Desired:
         limits = self.settings.limits

@@ -1,4 +1,4 @@
-"""LastPhases: the parts that begin with `replicas` and with `retire`."""
+"""LastPhases: the parts that begin after the window: with `cutover`, `replicas` or `retire`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from components.move import Credentials, CredentialsArgs
 from components.new_replica import (
     NewReplica,
     NewReplicaArgs,
+    NewReplicaSessions,
+    NewReplicaSessionsArgs,
     Replication,
     ReplicationArgs,
     SynchronousReplication,
@@ -49,6 +51,7 @@ class LastPhases:
             Part.REPLICATION: self._replication,
             Part.SYNCHRONOUS_REPLICATION: self._synchronous_replication,
             Part.NEW_REPLICAS: self._new_replicas,
+            Part.NEW_REPLICA_SESSIONS: self._new_replica_sessions,
             Part.UNUSED: self._unused,
             Part.RETIREMENT: self._retirement,
             Part.OLD_INSTANCES: self._old_instances,
@@ -63,8 +66,6 @@ class LastPhases:
 
     def _synchronous_replication(self, after: Steps) -> Steps:
         target = self._settings.target
-        if not self._settings.replication.synchronous_standby_names:
-            return []
         desired = self._desire.synchronous_replication()
         args = SynchronousReplicationArgs(target, self._reach, desired, self._after_agent(target, after))
         return [SynchronousReplication(f"{target.name}-synchronous-replication", args, self._own).step]
@@ -77,6 +78,14 @@ class LastPhases:
             credentials = Credentials(f"{replica.name}-credentials", kept, self._own).step
             args = NewReplicaArgs(replica, self._reach, self._desire.new_replica(), [*after, credentials])
             made.append(NewReplica(f"{replica.name}-replica", args, self._own).step)
+        return made
+
+    def _new_replica_sessions(self, after: Steps) -> Steps:
+        made = []
+        for replica in self._settings.new_replicas:
+            desired = self._desire.new_replica_sessions(replica)
+            args = NewReplicaSessionsArgs(replica, self._reach, desired, self._after_agent(replica, after))
+            made.append(NewReplicaSessions(f"{replica.name}-sessions-all", args, self._own).step)
         return made
 
     def _streams_as(self) -> pulumi.Output[dict[str, str]]:

@@ -18,6 +18,16 @@ class NewReplica(ServerPart):
     verb: ClassVar[Verb] = Verb.NEW_REPLICA
 
 
+class NewReplicaSessionsArgs(PartArgs):
+    """`desired`: group and addresses of the clients, and the names that lead them here now."""
+
+
+class NewReplicaSessions(ServerPart):
+    """Ends the idle sessions of clients whose names left: after a way back nothing reaches a new replica any more."""
+
+    verb: ClassVar[Verb] = Verb.SESSIONS
+
+
 class ReplicationArgs(PartArgs):
     """`desired`: standbys (name -> address), the role they stream as, and whether the stream back is kept."""
 

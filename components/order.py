@@ -32,6 +32,7 @@ class Part(StrEnum):
     REPLICATION = "who streams from DB_A"
     SYNCHRONOUS_REPLICATION = "whom DB_A's commits wait for"
     NEW_REPLICAS = "the new replicas"
+    NEW_REPLICA_SESSIONS = "sessions on the new replicas"
     UNUSED = "nobody on the old database servers"
     RETIREMENT = "the old database servers"
     OLD_INSTANCES = "the old database servers' instances"
@@ -43,7 +44,10 @@ class Part(StrEnum):
 BEGIN_WITH: dict[Part, Phase] = {
     Part.REPLICATION: Phase.REPLICAS,
     Part.NEW_REPLICAS: Phase.REPLICAS,
-    Part.SYNCHRONOUS_REPLICATION: Phase.REPLICAS,
+    # These two undo something when names leave the new replicas again: further back, what a pool read there would be old, and
+    # commits would wait for a replica that is taken away.
+    Part.NEW_REPLICA_SESSIONS: Phase.CUTOVER,
+    Part.SYNCHRONOUS_REPLICATION: Phase.CUTOVER,
     Part.UNUSED: Phase.RETIRE,
     Part.RETIREMENT: Phase.RETIRE,
     Part.OLD_INSTANCES: Phase.RETIRE,
@@ -60,8 +64,7 @@ ORDER: dict[Phase, Stages] = {
         (Part.ONLINE_SESSIONS,),
         (Part.OTHER_HOSTS,),
         (Part.OTHER_SESSIONS,),
-        (Part.LOAD_BALANCER,),
-        (Part.TASKS,),
+        (Part.LOAD_BALANCER, Part.TASKS),
         (Part.REVERSE_REPLICATION,),
         (Part.ANNOUNCE_TARGET,),
         (Part.CREDENTIALS,),
@@ -116,8 +119,9 @@ ORDER: dict[Phase, Stages] = {
         (Part.ONLINE_SESSIONS,),
         (Part.OTHER_HOSTS, Part.REVERSE_REPLICATION),
         (Part.OTHER_SESSIONS,),
-        (Part.LOAD_BALANCER,),
-        (Part.TASKS,),
+        (Part.LOAD_BALANCER, Part.TASKS),
+        # Last: what nothing needs yet must not keep writes waiting if it cannot be reached.
+        (Part.SYNCHRONOUS_REPLICATION, Part.NEW_REPLICA_SESSIONS),
         (Part.FINISH,),
     ),
     # A name leads to a new replica only once it streams.
@@ -135,13 +139,13 @@ ORDER: dict[Phase, Stages] = {
         (Part.ONLINE_HOSTS,),
         (Part.ONLINE_SESSIONS,),
         (Part.OTHER_HOSTS,),
-        (Part.OTHER_SESSIONS,),
-        (Part.LOAD_BALANCER,),
-        (Part.TASKS,),
+        (Part.OTHER_SESSIONS, Part.NEW_REPLICA_SESSIONS),
+        (Part.LOAD_BALANCER, Part.TASKS),
         (Part.FINISH,),
     ),
-    # Nothing stops before every old server was seen to be without clients.
+    # Nothing stops, and the way back stays open, before every old server was seen to be without clients.
     Phase.RETIRE: (
+        (Part.UNUSED,),
         (Part.ANNOUNCE_TARGET,),
         (Part.ANNOUNCE_OLD_PRIMARY,),
         (Part.CREDENTIALS,),
@@ -153,10 +157,8 @@ ORDER: dict[Phase, Stages] = {
         (Part.ONLINE_HOSTS,),
         (Part.ONLINE_SESSIONS,),
         (Part.OTHER_HOSTS,),
-        (Part.OTHER_SESSIONS,),
-        (Part.LOAD_BALANCER,),
-        (Part.TASKS,),
-        (Part.UNUSED,),
+        (Part.OTHER_SESSIONS, Part.NEW_REPLICA_SESSIONS),
+        (Part.LOAD_BALANCER, Part.TASKS),
         (Part.REVERSE_REPLICATION,),
         (Part.REPLICATION,),
         (Part.SYNCHRONOUS_REPLICATION,),

@@ -175,7 +175,11 @@ def _replication(settings: Settings, desire: Desire) -> list[str]:
 
 def _synchronous(settings: Settings, desire: Desire) -> list[str]:
     names = desire.synchronous_replication()["names"]
-    return [f"{settings.target.name}: commits wait for {names}, once they stream"] if names else []
+    target = settings.target.name
+    if names:
+        return [f"{target}: commits wait for {names}, once they stream"]
+    # Only where it may have to be undone.
+    return [f"{target}: commits wait for no replica"] if settings.replication.synchronous_standby_names else []
 
 
 def _new_replicas(settings: Settings, _: Desire) -> list[str]:
@@ -184,6 +188,11 @@ def _new_replicas(settings: Settings, _: Desire) -> list[str]:
         return []
     within = f"at most {settings.limits.lag_bytes} bytes behind within {settings.limits.stream_seconds} s"
     return [f"{_named(replicas)}: a base backup of {target}, and then streams, {within}"]
+
+
+def _new_replica_sessions(settings: Settings, _: Desire) -> list[str]:
+    replicas = settings.new_replicas
+    return [f"{_named(replicas)}: idle sessions end where names no longer lead"] if replicas else []
 
 
 def _unused(settings: Settings, _: Desire) -> list[str]:
@@ -222,6 +231,7 @@ SENTENCES: dict[Part, Sentences] = {
     Part.REPLICATION: _replication,
     Part.SYNCHRONOUS_REPLICATION: _synchronous,
     Part.NEW_REPLICAS: _new_replicas,
+    Part.NEW_REPLICA_SESSIONS: _new_replica_sessions,
     Part.UNUSED: _unused,
     Part.RETIREMENT: _retirement,
     Part.OLD_INSTANCES: _instances,

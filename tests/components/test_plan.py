@@ -72,7 +72,8 @@ PLANS = {
         "11. db1: follows db-a by logical replication, for a way back that loses nothing",
         "12. db2, db3: idle sessions of the other servers end where their names no longer lead",
         "13. worker1 (celery.service), worker2 (mail@1.service): running",
-        "14. db-a, db1: cutover is marked finished",
+        "14. db-c, db-d: idle sessions end where names no longer lead",
+        "15. db-a, db1: cutover is marked finished",
     ],
 }
 

@@ -12,6 +12,7 @@ import pytest
 
 from agent.states import MOVES, Phase, Verb
 from components.desired import Desire
+from components.order import ORDER, Part
 from components.phases import Lead
 from components.settings import Role, Server, Settings
 from components.step import INSTALLED
@@ -98,6 +99,10 @@ def expected(program: Program) -> dict[str, dict[str, Any]]:
 def expected_after_cutover(settings: Settings, desire: Desire) -> dict[str, dict[str, Any]]:
     """What is asked for from `replicas` on, and from `retire` on."""
     found: dict[str, dict[str, Any]] = {}
+    if stands(Part.NEW_REPLICA_SESSIONS, desire.phase):
+        found[f"{settings.target.name}-synchronous-replication"] = desire.synchronous_replication()
+        for replica in settings.new_replicas:
+            found[f"{replica.name}-sessions-all"] = desire.new_replica_sessions(replica)
     if desire.parts.new_replicas:
         found[f"{settings.target.name}-replication"] = desire.replication()
         for replica in settings.new_replicas:
@@ -112,9 +117,13 @@ def expected_after_cutover(settings: Settings, desire: Desire) -> dict[str, dict
     return found
 
 
+def stands(part: Part, phase: Phase) -> bool:
+    return any(part in stage for stage in ORDER[phase])
+
+
 def has_agent(server: Server, program: Program) -> bool:
-    """Before `replicas` a new replica need not even exist."""
-    return server.role is not Role.NEW_REPLICA or Desire(program.settings).parts.new_replicas
+    """Before `cutover` a new replica need not even exist."""
+    return server.role is not Role.NEW_REPLICA or stands(Part.NEW_REPLICA_SESSIONS, program.settings.phase)
 
 
 def test_every_step_is_asked_for_what_the_table_says(program: Program) -> None:
@@ -136,11 +145,11 @@ def test_every_step_is_asked_for_what_the_table_says(program: Program) -> None:
 
 
 def test_names_and_parents_never_change_with_the_phase(program: Program) -> None:
-    """The engine deletes what it no longer finds, and creates what it finds under another name. From `replicas` on there are more."""
+    """The engine deletes what it no longer finds, and creates what it finds under another name. From `cutover` on there are more."""
     first = {(found.urn, found.parent) for found in moved(None, Phase.PREPARE).declared}
     mine = {(found.urn, found.parent) for found in program.declared}
     assert first <= mine
-    if not Desire(program.settings).parts.new_replicas:
+    if not stands(Part.NEW_REPLICA_SESSIONS, program.settings.phase):
         assert first == mine
 
 

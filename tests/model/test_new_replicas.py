@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from agent.states import Phase
+from tests.model.cluster import Cluster, Session
 from tests.model.engine import Fault, How
 from tests.model.moves import MADE_BY, Moment, Scene, States, faults_of
 
@@ -100,3 +101,32 @@ def test_names_lead_to_no_replica_that_does_not_stream(states: States) -> None:
         assert "a role replicator with LOGIN, REPLICATION and a password" in refused.said
         assert "web1-hosts-file" not in {step.name for step in refused.ran}
         assert not scene.world.violations, scene.world.violations
+
+
+def pools(replicas: list[Cluster]) -> list[Session]:
+    """The sessions of those who go by a name; who goes by an address is right to be there."""
+    return [session for replica in replicas for session in replica.clients if session.user == "app"]
+
+
+def test_after_the_way_back_nobody_reads_on_from_a_new_replica(states: States) -> None:
+    """A pool finds its sessions alive there; once the old primary takes writes again, what it reads is old, and says nothing."""
+    with states.begun("replicas") as scene:
+        replicas = [scene.world.machines[name].running()[0] for name in ("db-c", "db-d")]
+        for client in scene.world.clients:
+            client.leave()  # the pools recycle
+        for _ in range(30):
+            scene.world.move()
+        assert pools(replicas), "nobody is there who could be ended"
+        outcome = scene.up(Phase.CUTOVER, 2)
+        assert outcome.arrived, outcome.said
+        assert pools(replicas) == []
+
+
+def test_after_the_way_back_no_commit_waits_for_a_new_replica(states: States) -> None:
+    """Who takes a replica away that the stack has no more would stop every write."""
+    with states.begun("replicas") as scene:
+        (target,) = scene.world.target.running()
+        assert target.settings["synchronous_standby_names"]
+        outcome = scene.up(Phase.CUTOVER, 2)
+        assert outcome.arrived, outcome.said
+        assert target.settings["synchronous_standby_names"] == ""

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from agent.states import Phase
 from tests.model.clients import Direct
 from tests.model.cluster import DatabaseError
 from tests.model.engine import Fault, How
@@ -72,8 +73,11 @@ def test_somebody_on_an_old_server_stops_all_of_it(states: States) -> None:
         assert "from 10.77.0.31 as app" in refused.said
         assert running(scene) == list(OLD)
         assert "postgres" in str(scene.world.primary.running()[0].subscription), "the way back is kept as long"
-        again = scene.up(MOVE.phase, MOVE.round)
-        assert again.arrived, again.said
+        back = scene.up(Phase.CUTOVER, MOVE.round + 1)
+        assert back.arrived, back.said
+        for phase in (Phase.REPLICAS, MOVE.phase):
+            again = scene.up(phase, MOVE.round + 1)
+            assert again.arrived, again.said
         assert not scene.world.violations, scene.world.violations
 
 

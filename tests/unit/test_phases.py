@@ -97,12 +97,16 @@ def before(phase: Phase, first: Part, second: Part) -> bool:
         (Phase.CUTOVER, Part.TARGET_GATE, Part.ONLINE_HOSTS),
         (Phase.CUTOVER, Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
         (Phase.CUTOVER, Part.OTHER_HOSTS, Part.TASKS),
+        # Names have left the new replicas before their sessions end, and what need not be reachable holds nothing up.
+        (Phase.CUTOVER, Part.OTHER_HOSTS, Part.NEW_REPLICA_SESSIONS),
+        (Phase.CUTOVER, Part.TASKS, Part.NEW_REPLICA_SESSIONS),
         # A name leads to a new replica once it streams, a commit waits for it from then on, and nothing stops while it is used.
         (Phase.REPLICAS, Part.REPLICATION, Part.NEW_REPLICAS),
         (Phase.REPLICAS, Part.NEW_REPLICAS, Part.SYNCHRONOUS_REPLICATION),
         (Phase.REPLICAS, Part.NEW_REPLICAS, Part.ONLINE_HOSTS),
         (Phase.REPLICAS, Part.NEW_REPLICAS, Part.OTHER_HOSTS),
-        (Phase.RETIRE, Part.OTHER_SESSIONS, Part.UNUSED),
+        # What is announced has no way back.
+        (Phase.RETIRE, Part.UNUSED, Part.ANNOUNCE_TARGET),
         (Phase.RETIRE, Part.UNUSED, Part.REVERSE_REPLICATION),
         (Phase.RETIRE, Part.REVERSE_REPLICATION, Part.REPLICATION),
         (Phase.RETIRE, Part.REPLICATION, Part.RETIREMENT),
