@@ -210,7 +210,7 @@ class SimulatedFleet:
         if not file.exists():
             raise Refusal(f"the file {program} on {machine.name}", "no such file", "have it delivered")
         machine.started_from = file
-        if step.verb == Verb.ANNOUNCE.value and step.desired["phase"] == Phase.RETIRE.value:
+        if step.verb == Verb.UNUSED.value:  # who goes by an address is stopped by its people first
             self.world.nobody_by_address()
         facts = act(Verb(step.verb), step.desired, machine)
         self.events.append(step)
