@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.__main__ import act
 from agent.report import Refusal
-from agent.states import Phase, Verb
+from agent.states import Verb
 from components.settings import Settings
 from rehearsal.plugins.transport import Connection, Listener, Result, TransportError
 from tests.model import invariants
