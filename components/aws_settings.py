@@ -47,18 +47,14 @@ class Instance(Part):
 
 
 class Aws(Part):
-    """What the instances share. `ssh_from`: where SSH may come from, the operator's addresses or the bastion's; `fleet_groups`:
+    """Where AWS is asked, and what the instances that the program makes share: those need `vpc_id` and the next two. `ssh_from`: where SSH may come from, the operator's addresses or the bastion's; `fleet_groups`:
     the security groups of the servers that use the databases, and of the old databases. `endpoint`: one address for all that is
     asked of AWS, as a stand-in of it has. `keep_databases`: `pulumi destroy` leaves databases that have taken over."""
 
     region: Word = Field(description="the region, such as eu-central-1")
-    vpc_id: VpcId = Field(description="the VPC that the fleet is in")
-    ssh_from: Annotated[tuple[Cidr, ...], BeforeValidator(one_item_is_no_list)] = Field(
-        description="networks that SSH may come from, the operator's or the bastion's, such as [10.20.9.0/24]"
-    )
-    fleet_groups: SecurityGroupIds = Field(
-        description="security groups whose servers may reach PostgreSQL, such as [sg-0123456789abcdef0]"
-    )
+    vpc_id: VpcId | None = None
+    ssh_from: Annotated[tuple[Cidr, ...], BeforeValidator(one_item_is_no_list)] = ()
+    fleet_groups: SecurityGroupIds = ()
     endpoint: OneLine | None = None
     tags: dict[str, OneLine] = Field(default_factory=dict)
     keep_databases: bool = True

@@ -14,6 +14,12 @@ IOPS_PER_GIB = 500
 IOPS_PER_MIB = 4
 FREE_IOPS = 3000
 FREE_THROUGHPUT = 125
+# What pgleap:aws needs beside the region once the program makes instances.
+SHARED = {
+    "vpcId": "the VPC that the fleet is in",
+    "sshFrom": "networks that SSH may come from, the operator's or the bastion's, such as [10.20.9.0/24]",
+    "fleetGroups": "security groups whose servers may reach PostgreSQL, such as [sg-0123456789abcdef0]",
+}
 Raw = Mapping[str, Any]
 
 
@@ -25,6 +31,10 @@ def instance_checks(config: Raw, servers: Mapping[str, Raw]) -> Iterator[str]:
             f"{config_path('aws')}: missing; {', '.join(instances)} ask for an instance, give at least"
             " {region, vpcId, sshFrom, fleetGroups}"
         )
+    aws = config.get("aws")
+    for key, what in SHARED.items():
+        if instances and isinstance(aws, Mapping) and not aws.get(key):
+            yield f"{config_path('aws', key)}: missing; {', '.join(instances)} ask for an instance, give {what}"
     for name, server in instances.items():
         yield from _address(name, server.get("address"))
         yield from _host_key(name, server.get("hostKey"))

@@ -42,6 +42,8 @@ def altered(where: str, value: Any) -> dict[str, Any]:
     [
         ("aws", REMOVED, "pgleap:aws", "missing; db-a, db-c, db-d ask for an instance"),
         ("aws.region", REMOVED, "pgleap:aws.region", "missing; give the region"),
+        ("aws.vpcId", REMOVED, "pgleap:aws.vpcId", "missing; db-a, db-c, db-d ask for an instance, give the VPC"),
+        ("aws.fleetGroups", REMOVED, "pgleap:aws.fleetGroups", "give security groups whose servers may reach PostgreSQL"),
         ("aws.vpcId", "vpc-1", "pgleap:aws.vpcId", "is not an id of AWS; give one such as vpc-"),
         ("aws.sshFrom", ["0.0.0.0/0"], "pgleap:aws.sshFrom[0]", "is the whole internet"),
         ("aws.sshFrom", ["::/0"], "pgleap:aws.sshFrom[0]", "is the whole internet"),
@@ -70,6 +72,17 @@ def test_an_instance_needs_its_host_key_also_where_unknown_ones_are_accepted() -
     given["acceptUnknownHostKeys"] = True
     with pytest.raises(SettingsError, match=r"pgleap:servers.db-a.hostKey: an instance is made with a key"):
         Settings.from_config(given)
+
+
+def test_target_groups_alone_need_no_more_than_a_region() -> None:
+    """Who makes no instance would have to invent a VPC."""
+    given = config_on_ec2()
+    for server in given["servers"].values():
+        server.pop("instance", None)
+    given["aws"] = {"region": given["aws"]["region"]}
+    aws = Settings.from_config(given).aws
+    assert aws is not None
+    assert aws.vpc_id is None
 
 
 def test_a_good_fleet_on_ec2_is_no_mistake() -> None:
