@@ -21,8 +21,8 @@ from agent.server import STATE_FOLDER
 # A session that is idle for this long after work waits for nothing: its pool tests it before it is used again.
 IDLE_MILLISECONDS = 20
 # If its last statement was no work but a pool's test, or what a new connection begins with, its query may be on the way, and a
-# busy client may let this much pass (20 ms were too few for one read in some ten thousand, on two cores with a load of seven).
-BEGINNING_MILLISECONDS = 250
+# busy client may let this much pass (250 ms were too few for one read in some twenty thousand, on two cores with a load of eight).
+BEGINNING_MILLISECONDS = 1000
 # Work touches a table, ends a transaction, or clears a session up before it goes back to its pool.
 WORK = r"\m(from|into|update|delete|call|copy|commit|rollback|end|abort|discard|deallocate|reset)\M"
 IDLE = f"""(state = 'idle' AND clock_timestamp() - state_change >= CASE WHEN query ~* '{WORK}'
