@@ -133,6 +133,8 @@ def _serve_plugins(place: Place, engine: Path) -> dict[str, str]:
             "SSH_AUTH_SOCK": str(keys.agent_socket(place)),
             **load_balancer.CREDENTIALS,  # steps on the operator's machine have this process's variables
         },
+        # Where the engine starts a real plugin: a program that scripts.window serves itself is not known to come from there.
+        folder=REPOSITORY,
     )
     deadline = time.monotonic() + _PLUGINS_SECONDS
     while not file.exists():

@@ -18,7 +18,11 @@ _DEADLINE_SECONDS = 10.0
 
 
 def start(
-    place: Place, name: str, argv: Sequence[str | Path], environment: Mapping[str, str] | None = None
+    place: Place,
+    name: str,
+    argv: Sequence[str | Path],
+    environment: Mapping[str, str] | None = None,
+    folder: Path = Path("/"),
 ) -> subprocess.Popen[bytes]:
     """Start a process that outlives this one; its output goes to logs/<name>.log, its pid to processes/<name>."""
     place.logs.mkdir(parents=True, exist_ok=True)
@@ -30,7 +34,7 @@ def start(
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            cwd="/",
+            cwd=folder,
             env={**os.environ, **(environment or {}), _MARK: str(place.root)},
         )
     (place.processes / name).write_text(f"{process.pid}\n")
