@@ -1,6 +1,6 @@
 """Twelve databases on an old primary with PostgreSQL's own limits: there are not workers enough to follow DB_A in each of them.
 
-One story, before the others of this folder; it leaves the fleet in prepare, with the limits that the lab has otherwise.
+One story, before the others of this folder; it leaves the fleet in prepare, with the limits and the databases that the lab has otherwise.
 """
 
 from __future__ import annotations
@@ -76,6 +76,8 @@ def test_with_the_limits_raised_it_follows_and_goes_back(it: Stage) -> None:
     back = script(it, "scripts.window", "--back")
     assert back.returncode == 0, back.stdout + back.stderr
     assert psql_as_root(it.lab.host("db1"))(MORE[-1], "SELECT count(*) FROM kept").strip() == "100"
+    for name in MORE:
+        psql_as_root(it.lab.host("db1"))("postgres", f"DROP DATABASE {name};")
     round_ = int(it.pulumi.config_get("pgleap:round")) + 1
     it.pulumi.config_set("pgleap:round", str(round_))
     it.pulumi.up().checked()  # waits until DB_A is a standby again
