@@ -17,7 +17,7 @@ from agent.states import Verb
 # Its own unit and its own lock: it may go on while other verbs run.
 LONG = (Verb.UPGRADE_TARGET, Verb.NEW_REPLICA)
 # They only read: no lock, so that they neither wait for a step nor hold one up.
-READING = (Verb.OBSERVE,)
+READING = (Verb.OBSERVE, Verb.PREFLIGHT)
 # How long a verb waits for another one's run on this server, in seconds: longer than any short verb takes.
 PATIENCE = 120
 

@@ -70,6 +70,9 @@ class Onlooker(Server):
     def stream(self, *_: Any, **__: Any) -> NoReturn:
         raise AssertionError("observe runs no long program")
 
+    def converse(self, *argv: str, **how: Any) -> Any:
+        return self._server.converse(*argv, **how)
+
     def write_durably(self, *_: Any, **__: Any) -> NoReturn:
         raise AssertionError("observe writes nothing")
 

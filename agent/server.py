@@ -152,6 +152,19 @@ class Server:
                     process.wait()
                 return None
 
+    def converse(self, *argv: str, user: Optional[str], environment: Dict[str, str]) -> subprocess.Popen[bytes]:
+        """A program that is asked again and again, by its standard input; what it says, errors too, comes in one stream."""
+        names = {"LC_ALL": "C.UTF-8", "PATH": SYSTEM_PATH, **environment}
+        try:
+            return subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=str(self.root),
+                env=names, user=user, group=user, extra_groups=self._groups(user),
+            )  # fmt: skip
+        except FileNotFoundError as missing:
+            raise Refusal(
+                f"the program {argv[0]} on this server", f"no such program ({missing})", f"install what holds {argv[0]}"
+            ) from missing
+
     def side_by_side(self, act: Callable[[T], U], each: Sequence[T], at_once: int) -> List[U]:
         """What `act` makes of each, in their order, so many at once. The first error is raised."""
         with ThreadPoolExecutor(max_workers=at_once) as pool:

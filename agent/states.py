@@ -104,4 +104,5 @@ class Verb(str, Enum):
     RETIREMENT = "retirement"
     FINISH = "finish"
     OBSERVE = "observe"
+    PREFLIGHT = "preflight"
     UNINSTALL = "uninstall"

@@ -46,8 +46,8 @@ def agent_program() -> AgentProgram:
 def pack(folder: Path) -> bytes:
     """A zipapp of the Python files in `folder`, as a package of the folder's name."""
     files = {"__main__.py": ENTRY}
-    for path in sorted(folder.glob("*.py")):
-        files[f"{folder.name}/{path.name}"] = path.read_bytes()
+    for path in sorted(folder.rglob("*.py")):
+        files[f"{folder.name}/{path.relative_to(folder)}"] = path.read_bytes()
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in sorted(files.items()):

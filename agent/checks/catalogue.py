@@ -1,0 +1,16 @@
+"""All checks that are made on a server, in the order in which they are told."""
+
+from __future__ import annotations
+
+from typing import List, Tuple
+
+from agent.checks.check import Check, Result, Side, make
+from agent.checks.sight import Sight
+
+ALL: Tuple[Check, ...] = ()
+
+
+def made(sight: Sight) -> List[Result]:
+    """The results of every check for this server's side."""
+    side = Side(sight.desired["side"])
+    return [make(check, sight) for check in ALL if side in check.sides]

@@ -1,0 +1,48 @@
+"""One psql, many questions: a session for each of them would take longer than all the answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List, Optional, Tuple
+
+from agent.report import Refusal
+from agent.server import Server
+
+# It reads, waits for nobody's lock, and ends soon, whatever is asked.
+OPTIONS = (
+    "-c default_transaction_read_only=on -c statement_timeout=5s -c lock_timeout=500ms -c search_path=pg_catalog,public"
+)
+MARK = "pgleap-answer-ends"
+
+
+class Session:
+    """A psql that stays. `login` is the operating system's user (None for this one) and how psql finds its way in."""
+
+    def __init__(self, server: Server, psql: str, login: Tuple[Optional[str], Dict[str, str]]) -> None:
+        user, environment = login
+        more = {"PGAPPNAME": "pgleap", "PGOPTIONS": OPTIONS, "PGCONNECT_TIMEOUT": "5"}
+        self._process = server.converse(psql, "-XAtq", user=user, environment={**environment, **more})
+
+    def rows(self, query: str) -> List[Dict[str, Any]]:
+        """The rows of a query. Raises Refusal with PostgreSQL's message."""
+        asked = f"SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM ({query}) q;\n\\echo {MARK} :ERROR\n"
+        lines: List[str] = []
+        try:
+            self._process.stdin.write(asked.encode())  # type: ignore[union-attr]
+            self._process.stdin.flush()  # type: ignore[union-attr]
+        except BrokenPipeError:
+            pass  # what it said before it ended is read below
+        for line in iter(self._process.stdout.readline, b""):  # type: ignore[union-attr]
+            text = line.decode(errors="replace").rstrip("\n")
+            if text.startswith(MARK):
+                if text.endswith("true"):
+                    break
+                found: List[Dict[str, Any]] = json.loads("\n".join(lines))
+                return found
+            lines.append(text)
+        raise Refusal("PostgreSQL to answer", " ".join(lines).strip() or "psql ended without a word", "see its log")
+
+    def close(self) -> None:
+        self._process.stdin.close()  # type: ignore[union-attr]
+        self._process.stdout.close()  # type: ignore[union-attr]
+        self._process.wait()

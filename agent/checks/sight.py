@@ -1,0 +1,108 @@
+"""What a check sees of its server: PostgreSQL over one session for each database, files, programs. It only reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
+
+from agent.checks.session import Session
+from agent.client_rules import LOCAL_ROLE, split
+from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster, from_desired
+from agent.coverage import DATABASES
+from agent.observe import Onlooker
+from agent.postgres import Postgres
+from agent.report import Refusal
+from agent.server import Completed, Server
+
+
+class Sight:
+    """One look at one server, for `desired` as the verb preflight has it. Every answer is kept: checks that ask the same cost nothing.
+
+    Close it, or use it as a context manager: its sessions end then.
+    """
+
+    def __init__(self, desired: Mapping[str, Any], server: Server) -> None:
+        self.desired = desired
+        self.whole_server = server  # for what must run for longer than a look
+        self.server = Onlooker(server)
+        self._sessions: Dict[str, Session] = {}
+        self._rows: Dict[Tuple[str, str], List[Dict[str, Any]]] = {}
+
+    def __enter__(self) -> Sight:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        for session in self._sessions.values():
+            session.close()
+        self._sessions.clear()
+
+    @property
+    def old(self) -> Cluster:
+        """The cluster of the old version, where it is or will be on this server."""
+        return from_desired(self.desired["postgres"])
+
+    @property
+    def new(self) -> Cluster:
+        """The cluster of the new version, where it is or will be."""
+        return from_desired(self.desired["newPostgres"])
+
+    @property
+    def cluster(self) -> Cluster:
+        """The one that this server runs: the new version's on a new replica, else the old one's."""
+        return self.new if self.desired["side"] == "new replica" else self.old
+
+    @property
+    def postgres(self) -> Postgres:
+        return Postgres(self.server, self.cluster, self.desired["address"])
+
+    def rows(self, query: str, database: str = "postgres") -> List[Dict[str, Any]]:
+        """What a query without a semicolon answers, a dictionary a row. Raises Refusal with PostgreSQL's message."""
+        key = (database, query)
+        if key not in self._rows:
+            self._rows[key] = self._session(database).rows(query)
+        return self._rows[key]
+
+    def row(self, query: str, database: str = "postgres") -> Dict[str, Any]:
+        return self.rows(query, database)[0]
+
+    def everywhere(self, query: str) -> List[Dict[str, Any]]:
+        """The rows of every database that takes connections and is no template, each with its `database`."""
+        return [{"database": name, **row} for name in self.databases() for row in self.rows(query, name)]
+
+    def databases(self) -> List[str]:
+        return [row["datname"] for row in self.rows(DATABASES)]
+
+    def settings(self) -> Dict[str, str]:
+        """Every setting by its name, in PostgreSQL's own units."""
+        return {row["name"]: row["setting"] for row in self.rows("SELECT name, setting FROM pg_settings")}
+
+    def text(self, path: str) -> Optional[str]:
+        """A file's content, None if there is no such file."""
+        file = self.server.path(path)
+        return file.read_text(errors="replace") if file.is_file() else None
+
+    def program(self, *argv: str, user: Optional[str] = None) -> Completed:
+        """Run a program that only reads, for a few seconds at most; its exit status is the caller's to look at. Raises Refusal if there
+        is none of that name."""
+        return self.server.run(*argv, user=user, check=False)
+
+    def is_installed(self, cluster: Cluster, program: str = "postgres") -> bool:
+        return Path(self.server.path(cluster.program(program))).exists()
+
+    def _session(self, database: str) -> Session:
+        if database not in self._sessions:
+            self._sessions[database] = Session(self.server, self.cluster.program("psql"), self.login(database))
+        return self._sessions[database]
+
+    def login(self, database: str) -> Tuple[Optional[str], Dict[str, str]]:
+        """The operating system's user and the environment that psql finds its way in by."""
+        cluster = self.cluster
+        if not self.postgres.is_running():
+            raise Refusal(f"PostgreSQL {cluster.version} running on this server", "it is not", "start it")
+        ours = split(self.text(cluster.hba_file) or "")[0]
+        # Before `prepare` pgleap has no role of its own: the fleet's rules let the operating system's postgres be the superuser.
+        role, user = (LOCAL_ROLE, None) if ours else (cluster.superuser, OS_USER)
+        return user, {"PGHOST": SOCKET_FOLDER, "PGPORT": str(cluster.port), "PGUSER": role, "PGDATABASE": database}

@@ -1,0 +1,42 @@
+"""Verb `preflight`: what would hurt in the window, looked for on this server while there is time. It only reads."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping
+
+from agent.checks import catalogue, facts
+from agent.checks.check import Result, Severity
+from agent.checks.sight import Sight
+from agent.report import Facts, Refusal
+from agent.server import Server
+
+
+def preflight(desired: Mapping[str, Any], server: Server) -> Facts:
+    """Every check for this server's side, and `seen`: what is held against other servers by whoever asked all of them."""
+    with Sight(desired, server) as sight:
+        results = [result.to_json() for result in catalogue.made(sight)]
+        seen = facts.seen(sight)
+    return {"changed": [], "because": "it only looks", "checks": results, "seen": seen}
+
+
+def refuse_open(desired: Mapping[str, Any], server: Server) -> None:
+    """Raises Refusal over what a check refuses and nobody accepted. `desired` also has `accepted`, the names of those accepted."""
+    with Sight(desired, server) as sight:
+        results = catalogue.made(sight)
+    accepted = set(desired["accepted"])
+    wrong = [result for result in results if refuses(result) and result.check.name.value not in accepted]
+    if wrong:
+        raise Refusal(
+            "no check of preflight to refuse",
+            "; ".join(f"{result.check.name.value}: {', '.join(_few(result.found))}" for result in wrong),
+            f"{'; '.join(f'{result.check.name.value}: {result.check.do}' for result in wrong)}. Or accept it, with your reason:"
+            f" pulumi config set --path 'pgleap:preflight.accept.{wrong[0].check.name.value}' '<reason>'",
+        )
+
+
+def refuses(result: Result) -> bool:
+    return bool(result.found) and result.check.severity is Severity.REFUSE
+
+
+def _few(found: List[str]) -> List[str]:
+    return found if len(found) <= 5 else [*found[:5], f"and {len(found) - 5} more"]
