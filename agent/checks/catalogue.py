@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
+from agent.checks import activity
 from agent.checks.check import Check, Result, Side, make
 from agent.checks.sight import Sight
 
-ALL: Tuple[Check, ...] = ()
+ALL: Tuple[Check, ...] = (*activity.CHECKS,)
 
 
 def made(sight: Sight) -> List[Result]:
