@@ -48,6 +48,14 @@ def preflight(desire: Desire, server: Server) -> Desired:
     return wanted
 
 
+def for_ready(desire: Desire, server: Server) -> Desired:
+    """What the verb `ready` needs beside its own keys to make these checks, and the names of those that were accepted. In every phase the
+    same but for what the stack says, so that a preview has nothing to show."""
+    wanted = preflight(desire, server)
+    own = ("server", "address", "round", "phase", "side", "names", "tasks", *desire.ready(SIDES[server.role]))
+    return {**{key: value for key, value in wanted.items() if key not in own}, "accepted": sorted(desire.settings.preflight.accept)}
+
+
 def _names(desire: Desire, server: Server) -> dict[str, str]:
     online = server.role is Role.ONLINE
     return desire.names(desire.parts.online_hosts if online else desire.parts.other_hosts)

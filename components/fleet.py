@@ -12,6 +12,7 @@ from components import instances
 from components.agent import Agent, AgentArgs
 from components.client_gate import ClientGate, ClientGateArgs
 from components.desired import Desire
+from components.desired_preflight import for_ready
 from components.fleet_args import FleetArgs, Maker, Steps
 from components.hosts_file import HostsFile, HostsFileArgs
 from components.last_phases import LastPhases
@@ -143,7 +144,8 @@ class Fleet(pulumi.ComponentResource):
     def _ready(self, after: Steps) -> Steps:
         made = []
         for server, side in self._both():
-            args = ReadinessArgs(server, self._args.reach, self._desire.ready(side), self._after_agent(server, after))
+            desired = {**self._desire.ready(side), "preflight": for_ready(self._desire, server)}
+            args = ReadinessArgs(server, self._args.reach, desired, self._after_agent(server, after))
             made.append(Readiness(f"{server.name}-ready", args, self._own()).step)
             if side == "old primary":
                 self.after_cutover = made[-1].facts.apply(lambda facts: dict(facts.get("afterCutover", {})))
