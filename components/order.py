@@ -75,11 +75,12 @@ ORDER: dict[Phase, Stages] = {
     ),
     # The hosts files lead to DB_B before the old primary refuses anybody.
     Phase.READONLY: (
+        # First of all: what it refuses leaves the fleet in a finished prepare, with nothing to go back from.
+        (Part.READY,),
         (Part.ANNOUNCE_TARGET,),
         (Part.ANNOUNCE_OLD_PRIMARY,),
         (Part.CREDENTIALS,),
         (Part.TARGET_DATABASE, Part.REVERSE_REPLICATION),
-        (Part.READY,),
         (Part.TASKS, Part.LOAD_BALANCER),
         (Part.TARGET_GATE,),
         (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),

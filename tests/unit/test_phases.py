@@ -84,6 +84,8 @@ def before(phase: Phase, first: Part, second: Part) -> bool:
         (Phase.PREPARE, Part.TASKS, Part.ANNOUNCE_TARGET),
         (Phase.PREPARE, Part.CREDENTIALS, Part.TARGET_DATABASE),
         # Reads are led away before the old primary refuses anybody, and nothing is refused before all is ready.
+        (Phase.READONLY, Part.READY, Part.ANNOUNCE_TARGET),
+        (Phase.READONLY, Part.READY, Part.ANNOUNCE_OLD_PRIMARY),
         (Phase.READONLY, Part.READY, Part.TASKS),
         (Phase.READONLY, Part.TASKS, Part.ONLINE_HOSTS),
         (Phase.READONLY, Part.LOAD_BALANCER, Part.ONLINE_HOSTS),
