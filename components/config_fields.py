@@ -122,6 +122,12 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _reason(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; say why it is accepted, for whoever reads it after you")
+    return _one_line(text)
+
+
 def _word(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*", text):
         raise ValueError(f"{shown(text)} is not a plain name; use letters, digits and _ . @ -")
@@ -195,6 +201,7 @@ HostOrAddress = Annotated[str, AfterValidator(_host_or_address)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 HostKey = Annotated[str, AfterValidator(_host_key)]
 OneLine = Annotated[str, AfterValidator(_one_line)]
+Reason = Annotated[str, AfterValidator(_reason)]
 Word = Annotated[str, AfterValidator(_word)]
 Unit = Annotated[str, AfterValidator(_unit)]
 AbsolutePath = Annotated[str, AfterValidator(_absolute_path)]
