@@ -172,11 +172,15 @@ class Server:
 
     def connects(self, address: str, port: int, seconds: float = 2) -> bool:
         """Whether something accepts a TCP connection there."""
+        return self.refusal(address, port, seconds) is None
+
+    def refusal(self, address: str, port: int, seconds: float) -> Optional[OSError]:
+        """None if something accepts a TCP connection there, else what came instead: a refusal comes from a server that was reached."""
         try:
             socket.create_connection((address, port), timeout=seconds).close()
-        except OSError:
-            return False
-        return True
+        except OSError as error:
+            return error
+        return None
 
     def write_durably(
         self, absolute: str, content: bytes, mode: Optional[int] = None, owner: Optional[Tuple[int, int]] = None

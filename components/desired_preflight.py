@@ -39,6 +39,7 @@ def preflight(desire: Desire, server: Server) -> Desired:
         "databases": {one.name: one.address for one in databases if not one.lost},
         "knownClients": sorted({one.address for one in settings.servers.values()}),
         "tasks": list(server.tasks),
+        "reload": server.reload or "",
         "transferMode": settings.postgres.transfer_mode,
         "archiveCommand": settings.postgres.archive_command or "",
         "reverse": {"enabled": reverse.enabled, "leaveOut": list(reverse.leave_out)},

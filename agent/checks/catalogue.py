@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
-from agent.checks import activity
+from agent.checks import activity, bystanders, containers, hosts, managers, names, pgbouncer, reach
 from agent.checks.check import Check, Result, Side, make
 from agent.checks.sight import Sight
 
-ALL: Tuple[Check, ...] = (*activity.CHECKS,)
+ALL: Tuple[Check, ...] = (
+    *managers.CHECKS,
+    *bystanders.CHECKS,
+    *activity.CHECKS,
+    *hosts.CHECKS,
+    *names.CHECKS,
+    *containers.CHECKS,
+    *pgbouncer.CHECKS,
+    *reach.CHECKS,
+)
 
 
 def made(sight: Sight) -> List[Result]:
