@@ -12,6 +12,7 @@ import pytest
 
 from agent.states import MOVES, Phase, Verb
 from components.desired import Desire
+from components.desired_preflight import for_ready
 from components.order import ORDER, Part
 from components.phases import Lead
 from components.settings import Role, Server, Settings
@@ -67,8 +68,8 @@ def expected(program: Program) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {
         f"{primary.name}-announce": desire.move("old primary"),
         f"{target.name}-announce": desire.move("DB_A"),
-        f"{primary.name}-ready": desire.ready("old primary"),
-        f"{target.name}-ready": desire.ready("DB_A"),
+        f"{primary.name}-ready": {**desire.ready("old primary"), "preflight": for_ready(desire, primary)},
+        f"{target.name}-ready": {**desire.ready("DB_A"), "preflight": for_ready(desire, target)},
         f"{primary.name}-finish": desire.finish("old primary"),
         f"{target.name}-finish": desire.finish("DB_A"),
         f"{primary.name}-client-gate": desire.old_primary_gate(),
