@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
@@ -28,11 +29,14 @@ Keys = list[asyncssh.SSHKeyPair]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered: `status` is the command's exit status, None if it never ran; then `error` says why."""
+    """What a server answered: `status` is the command's exit status, None if it never ran; then `error` says why. The command ran
+    between `began` and `ended`, in seconds since the epoch by this machine's clock."""
 
     status: int | None
     output: str
     error: str
+    began: float = 0.0
+    ended: float = 0.0
 
 
 def agent_command(verb: Verb) -> str:
@@ -58,6 +62,22 @@ def ask(settings: Settings, command: str, inputs: Mapping[str, str], deadline: f
     """Run `command` on each server named in `inputs` (name -> its standard input); the answers by name, after at most
     `deadline` seconds for each server."""
     return asyncio.run(_ask(settings, command, inputs, deadline))
+
+
+def ask_bastion(settings: Settings, command: str, deadline: float = DEADLINE) -> Answer:
+    """Run `command` on the bastion itself, which may let nobody run any. There must be a bastion."""
+    return asyncio.run(_ask_bastion(settings, command, deadline))
+
+
+async def _ask_bastion(settings: Settings, command: str, deadline: float) -> Answer:
+    try:
+        async with _way(settings, deadline) as way, asyncio.timeout(deadline):
+            assert way.bastion is not None
+            return await _talk(way.bastion, command, "")
+    except UnreachableError as error:
+        return Answer(None, "", str(error))
+    except (OSError, asyncssh.Error, TimeoutError) as error:
+        return Answer(None, "", _why(error, deadline))
 
 
 async def _ask(settings: Settings, command: str, inputs: Mapping[str, str], deadline: float) -> dict[str, Answer]:
@@ -123,17 +143,22 @@ async def _run(way: _Way, server: Server, command: str, text: str) -> Answer:
     ssh = way.settings.ssh
     connection = await _connect(way, server.address, ssh.port, ssh.user, server.host_key, way.bastion)
     try:
-        process = await connection.create_process(command, encoding="utf-8", errors="replace")
-        # A command that ended without reading has closed its input already.
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(text)
-            process.stdin.write_eof()
-        done = await process.wait()
+        return await _talk(connection, command, text)
     finally:
         # Not closed: a server that stopped answering would be waited for.
         connection.abort()
+
+
+async def _talk(connection: asyncssh.SSHClientConnection, command: str, text: str) -> Answer:
+    began = time.time()
+    process = await connection.create_process(command, encoding="utf-8", errors="replace")
+    # A command that ended without reading has closed its input already.
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(text)
+        process.stdin.write_eof()
+    done = await process.wait()
     status = done.exit_status if done.exit_status is not None else -1
-    return Answer(status, str(done.stdout or ""), str(done.stderr or ""))
+    return Answer(status, str(done.stdout or ""), str(done.stderr or ""), began, time.time())
 
 
 async def _to_bastion(way: _Way, ssh: Ssh, bastion: Bastion) -> asyncssh.SSHClientConnection:

@@ -192,7 +192,7 @@ class _Stopped:
 
     def __init__(self, folder: Folder) -> None:
         self.server = folder.server
-        self.desired = {"target": {}}
+        self.desired: dict[str, dict[str, str]] = {"target": {}}
 
     def text(self, path: str) -> str | None:
         file = self.server.path(path)

@@ -13,7 +13,7 @@ import asyncssh
 import pytest
 
 from components.settings import Settings
-from scripts.fleet_ssh import ask
+from scripts.fleet_ssh import ask, ask_bastion
 from tests.unit.example_config import config
 
 DEADLINE = 1.5
@@ -149,6 +149,25 @@ def test_a_bastion_that_does_not_let_through_is_named(servers: Servers, key_file
     assert {name: answer.error.startswith("the bastion 127.0.0.") for name, answer in answers.items()} == {
         "web1": True, "web2": True,
     }  # fmt: skip
+
+
+def test_when_the_command_ran(servers: Servers, key_file: str) -> None:
+    """Two servers' clocks are compared by it: what came before the command began must not count."""
+    before = time.time()
+    answer = ask(settings(servers, key_file), "echo", {"web1": ""}, DEADLINE)["web1"]
+    assert before <= answer.began <= answer.ended <= time.time()
+
+
+def test_the_bastion_itself(servers: Servers, key_file: str) -> None:
+    """Its limits show on itself alone; one that lets nobody run a command must not hang either."""
+    hop = {"address": "127.0.0.2", "port": servers.port, "hostKey": public(HOST_KEY)}
+    assert ask_bastion(settings(servers, key_file, bastion=hop), "refuse", DEADLINE).status == 44
+    answer = ask_bastion(settings(servers, key_file, bastion=hop), "hang", DEADLINE)
+    assert (answer.status, answer.error) == (None, "it did not answer within 1.5 s")
+    gone = {**hop, "address": "127.0.0.4"}
+    assert (
+        "the bastion 127.0.0.4: Connection refused" in ask_bastion(settings(servers, key_file, bastion=gone), "x").error
+    )
 
 
 def test_without_an_agent_or_a_usable_key(

@@ -1,0 +1,1 @@
+"""What would hurt in the window, looked for on all servers at once while there is time."""

@@ -1,0 +1,86 @@
+"""Asking all servers at once, with this checkout's agent, and installing nothing: before `prepare` there is none on the servers.
+
+The agent travels on standard input, ahead of the desired state, and is loaded from the memory of the process that reads it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from components.agent_program import agent_program
+from components.desired import Desire
+from components.desired_preflight import preflight
+from components.settings import Role, Server, Settings
+from components.step import SUDO
+from scripts import fleet_ssh
+from scripts.fleet_ssh import Answer
+from scripts.preflight.outcome import Said
+
+DEADLINE = 20.0
+# The bootstrap's exit status where Python is too old for the agent; nothing that comes before it ends with that.
+OLD_PYTHON = 45
+# It has to be understood by any Python 3. A file in memory has no name in any file system, and goes with the process.
+BOOTSTRAP = f"""
+import base64, json, os, sys, time
+if sys.version_info < (3, 9):
+    sys.stderr.write("Python " + sys.version.split()[0])
+    sys.exit({OLD_PYTHON})
+began = time.monotonic()
+sys.dont_write_bytecode = True
+memory = os.memfd_create("pgleap")
+with open(memory, "wb", closefd=False) as file:
+    file.write(base64.b64decode(sys.stdin.buffer.readline()))
+sys.path.insert(0, "/proc/self/fd/%d" % memory)
+from agent.__main__ import main
+status = main(["preflight"])
+print(json.dumps({{"clock": time.time(), "took": time.monotonic() - began}}))
+sys.exit(status)
+""".strip()
+COMMAND = f"{SUDO} -c {shlex.quote(BOOTSTRAP)}"
+
+
+def ask(settings: Settings, *, made: bool, deadline: float = DEADLINE) -> dict[str, Said]:
+    """What each server says of itself, by name. `deadline` in seconds is each server's own."""
+    desire, program = Desire(settings), base64.b64encode(agent_program().file.read_bytes()).decode()
+    asked = {
+        server.name: f"{program}\n{json.dumps(to_look_at(desire, server, made=made))}"
+        for server in settings.servers.values()
+        if not server.lost
+    }
+    return {name: read(answer) for name, answer in fleet_ssh.ask(settings, COMMAND, asked, deadline).items()}
+
+
+def to_look_at(desire: Desire, server: Server, *, made: bool) -> dict[str, Any]:
+    """The desired state of `preflight`. No server has to reach one that is still to be made. Pure."""
+    wanted = preflight(desire, server)
+    missing = [] if made else [one.name for one in desire.settings.servers.values() if one.instance]
+    there = {name: address for name, address in wanted["databases"].items() if name not in missing}
+    return {**wanted, "databases": there}
+
+
+def is_excused(settings: Settings, server: Server, *, made: bool) -> str | None:
+    """Why a server need not answer yet; None if it must. Pure."""
+    if server.instance is not None and not made:
+        return "it is still to be made, by `pulumi up`"
+    if server.role is Role.NEW_REPLICA and not Desire(settings).parts.new_replicas:
+        return f"it need not be there in {settings.phase}"
+    return None
+
+
+def read(answer: Answer) -> Said:
+    """What can be understood of an answer. Pure."""
+    said = answer.error.strip().splitlines()
+    if answer.status is None:
+        return Said(answer, [], {}, why=f"not reached: {answer.error}")
+    if answer.status != 0:
+        return Said(answer, [], {}, why=f"exit status {answer.status}: {said[-1] if said else 'without a word'}")
+    try:
+        facts, *rest = [json.loads(line) for line in answer.output.splitlines()]
+        clock: Mapping[str, float] = rest[-1] if rest else {}
+        return Said(answer, facts["checks"], facts["seen"], clock.get("clock"), clock.get("took", 0.0))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Said(answer, [], {}, why=f"its answer cannot be understood: {answer.output[:200]!r}")

@@ -1,0 +1,11 @@
+"""All checks that are made by whoever sees all servers, in the order of their names."""
+
+from __future__ import annotations
+
+from agent.check_names import CheckName
+from scripts.preflight import balance, copies, ways
+from scripts.preflight.outcome import FleetCheck
+
+ALL: tuple[FleetCheck, ...] = tuple(
+    sorted((*ways.CHECKS, *copies.CHECKS, *balance.CHECKS), key=lambda check: list(CheckName).index(check.name))
+)
