@@ -41,7 +41,7 @@ def _online_capacity(fleet: Fleet) -> Outcome:
         return outcome
     outcome.finds(
         "fleet",
-        f"{len(online)} of {len(online) + len(drained)} servers ({_names(online)}) stay while {_names(drained)} are out",
+        f"{len(online)} of {len(online) + len(drained)} servers ({_names(online)}) stay while {_names(drained)} {'is' if len(drained) == 1 else 'are'} out",
     )
     for name, targets in (fleet.balancing.groups if fleet.balancing is not None else {}).items():
         stay = targets.healthy - targets.leaving

@@ -16,6 +16,8 @@ from scripts.preflight.report import Report, Row, Status
 WIDTH = 100
 # More than this of one check are counted, not listed.
 SENTENCES = 12
+# Where a line has the names of its checks.
+HOLE = "\0"
 STYLES = {Status.REFUSE: "bold red", Status.WARN: "bold yellow", Status.NOTE: "bold", Status.ACCEPTED: "dim"}
 
 
@@ -55,8 +57,8 @@ def _cell(row: Row) -> Iterator[RenderableType]:
         yield Text.from_markup(f"[bold]{', '.join(servers)}[/bold]: {escape(sentence)}")
     if len(said) > SENTENCES:
         yield Text(f"and {len(said) - SENTENCES} more (--json tells them all)")
-    for sentence, servers in _together({name: [why] for name, why in row.outcome.unseen.items()}).items():
-        yield Text.from_markup(f"[dim]{', '.join(servers)}: not checked: {escape(sentence)}[/dim]")
+    for sentence in _unseen(row.outcome.unseen):
+        yield Text.from_markup(f"[dim]not checked on {escape(sentence)}[/dim]")
     if row.accepted is not None:
         yield Text.from_markup(f"[bold]Accepted:[/bold] {escape(row.accepted)}")
         return
@@ -73,26 +75,28 @@ def _together(found: Mapping[str, list[str]]) -> dict[str, list[str]]:
 
 
 def _quiet(report: Report) -> Group:
-    """What is fine, and what was not checked, wholly or on some servers."""
-    lines = []
+    """What is fine, and what was not checked, wholly or on some servers; checks with the same reason together."""
+    lines: dict[str, list[str]] = {}
     for row in report.with_status(Status.NOT_CHECKED):
-        said = _together({name: [why] for name, why in row.outcome.unseen.items()})
-        why = "; ".join(f"{', '.join(servers)}: {sentence}" for sentence, servers in said.items())
-        lines.append(
-            f"[bold]not checked[/bold] {row.name.value}: {escape(why or 'no server that it is made on answered')}"
-        )
+        why = "; ".join(_unseen(row.outcome.unseen)) or "no server on which it is made answered"
+        lines.setdefault(f"[bold]not checked[/bold] {HOLE}: {escape(why)}", []).append(row.name.value)
+    whole = "[bold green]ok[/bold green] " + HOLE
     for row in report.with_status(Status.OK):
-        for sentence, servers in _together({name: [why] for name, why in row.outcome.unseen.items()}).items():
-            lines.append(
-                f"[bold]ok[/bold] {row.name.value}, but not checked on {', '.join(servers)}: {escape(sentence)}"
-            )
-    whole = [row.name.value for row in report.with_status(Status.OK) if not row.outcome.unseen]
-    if whole:
-        lines.append(f"[bold green]ok[/bold green] {', '.join(whole)}")
+        # Servers of which nothing is known were told at the top.
+        partly = _unseen({name: why for name, why in row.outcome.unseen.items() if name not in report.silent})
+        line = f"[bold green]ok[/bold green] {HOLE}; not checked on {escape('; '.join(partly))}" if partly else whole
+        lines.setdefault(line, []).append(row.name.value)
     needless = [row.name.value for row in report.rows if row.accepted is not None and not row.outcome.found]
     if needless:
-        lines.append(f"Accepted in the stack's config, though nothing was found: {', '.join(needless)}")
-    return Group(*(Text.from_markup(line) for line in lines))
+        lines[f"Accepted in the stack's config, though nothing was found: {HOLE}"] = needless
+    last = {whole: lines.pop(whole)} if whole in lines else {}
+    told = [line.replace(HOLE, ", ".join(names)) for line, names in {**lines, **last}.items()]
+    return Group(*(Text.from_markup(line) for line in told))
+
+
+def _unseen(unseen: Mapping[str, str]) -> list[str]:
+    said = _together({name: [why] for name, why in unseen.items()})
+    return [f"{', '.join(servers)}: {sentence}" for sentence, servers in said.items()]
 
 
 def _end(console: Console, report: Report) -> None:

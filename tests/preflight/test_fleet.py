@@ -9,6 +9,7 @@ from scripts.fleet_ssh import Answer
 from scripts.preflight import fleet
 from scripts.preflight.ask import OLD_PYTHON
 from scripts.preflight.balancing import Balancing, Targets
+from scripts.preflight.outcome import FleetCheck
 from scripts.preflight.report import Status
 from tests.preflight.answers import BEGAN, FakeFleet
 
@@ -16,7 +17,7 @@ UNREACHED = Answer(None, "", "it did not answer within 20 s")
 
 
 @pytest.mark.parametrize("check", fleet.ALL, ids=lambda check: check.name.value)
-def test_a_clean_fleet(check: fleet.FleetCheck) -> None:
+def test_a_clean_fleet(check: FleetCheck) -> None:
     """A check that cries over every fleet is soon read by nobody. The note on capacity is none that cries."""
     row = FakeFleet().row(check.name.value)
     expected = {CheckName.ONLINE_CAPACITY: Status.NOTE, CheckName.TARGET_GROUPS: Status.NOT_CHECKED}
@@ -203,6 +204,6 @@ def test_who_stays_behind_the_load_balancer() -> None:
     fleet = FakeFleet()
     fleet.balancing = Balancing(groups={"web": Targets(healthy=3, leaving=1)})
     assert fleet.row("online-capacity").outcome.found["fleet"] == [
-        "2 of 3 servers (web1, web2) stay while web3 are out",
+        "2 of 3 servers (web1, web2) stay while web3 is out",
         "web: 2 of 3 healthy targets stay while the drained are out",
     ]
