@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator, List
 from agent.check_names import CheckName
 from agent.checks.check import OLD_DATABASES, Check, Severity
 from agent.checks.sight import Sight
+from agent.checks.wording import few
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.report import Refusal
 
@@ -29,14 +30,8 @@ MONITORING = (
 )
 # Sessions of the server itself.
 OWN_ADDRESSES = ("127.0.0.1", "::1")
-MOST = 20
 
 ROLES = f"coalesce(usename, '') NOT IN ('{READER}', '{LOCAL_ROLE}')"
-
-
-def few(found: List[str]) -> List[str]:
-    """As many as a person reads."""
-    return found if len(found) <= MOST else [*found[:MOST], f"and {len(found) - MOST} more"]
 
 
 def _backups(sight: Sight) -> List[str]:

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import List, Tuple
 
+from agent.check_names import CheckName
 from agent.checks import activity, bystanders, containers, hosts, managers, names, pgbouncer, reach
 from agent.checks.check import Check, Result, Side, make
 from agent.checks.sight import Sight
 
-ALL: Tuple[Check, ...] = (
-    *managers.CHECKS,
-    *bystanders.CHECKS,
-    *activity.CHECKS,
-    *hosts.CHECKS,
-    *names.CHECKS,
-    *containers.CHECKS,
-    *pgbouncer.CHECKS,
-    *reach.CHECKS,
+MODULES = (activity, managers, bystanders, hosts, names, containers, pgbouncer, reach)
+_ORDER = list(CheckName)
+ALL: Tuple[Check, ...] = tuple(
+    sorted((check for module in MODULES for check in module.CHECKS), key=lambda check: _ORDER.index(check.name))
 )
 
 

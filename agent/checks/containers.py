@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side, Unseen
 from agent.checks.sight import Sight
+from agent.checks.wording import few
 from agent.hosts_file import HOSTS
 
 DOCKER = "/var/lib/docker/containers"
@@ -57,7 +58,7 @@ def _containers(sight: Sight) -> List[str]:
             raise Unseen(
                 f"{', '.join(running)} runs; the hosts files of its containers, if it has any, are not where others keep them"
             )
-    return found
+    return few(found)
 
 
 def _words(line: str) -> List[str]:

@@ -10,6 +10,7 @@ from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side
 from agent.checks.hosts import lines
 from agent.checks.sight import Sight
+from agent.checks.wording import few
 from agent.hosts_file import HOSTS
 
 SWITCH = "/etc/nsswitch.conf"
@@ -54,7 +55,7 @@ def _name_resolution(sight: Sight) -> List[str]:
             found.append(f"{name} stands in {HOSTS} with {' and '.join(written)}, but leads to {there}")
         elif wanted not in answered:
             found.append(f"{name} leads to {there}; the stack has it lead to {wanted}")
-    return found
+    return few(found)
 
 
 def _answers(name: str, sight: Sight) -> List[str]:

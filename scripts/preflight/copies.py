@@ -56,17 +56,41 @@ def _system_identifier(fleet: Fleet) -> Outcome:
 
 
 def _c_library(fleet: Fleet) -> Outcome:
-    """The C library sorts by its own rules unless a database says ICU; so the one is refused, and the other told."""
+    """The C library sorts by its own rules unless a collation says ICU, so the one is refused, and the other told: as a warning if the
+    same version of PostgreSQL sorts otherwise there, else as a note, for a package of another version may well bring another ICU."""
     outcome, settings = Outcome(), fleet.settings
-    servers = (settings.target, *settings.new_replicas)
-    primary = settings.primary.name
+    servers, primary = (settings.target, *settings.new_replicas), settings.primary.name
     for name, found, wanted in _held_against(fleet, outcome, "glibc", servers):
-        outcome.finds(name, f"glibc {found}; {primary} has {wanted}")
-    if not outcome.found:
-        outcome.mildest = Severity.WARN
-    for name, found, wanted in _held_against(fleet, outcome, "icu", servers):
-        outcome.finds(name, f"ICU {found}; {primary} has {wanted}")
+        outcome.finds(name, f"{found}; {primary} has {wanted}")
+    severities = [Severity.REFUSE] if outcome.found else []
+    for name, sentence, severity in _icu(fleet, outcome, servers):
+        outcome.finds(name, sentence)
+        severities.append(severity)
+    outcome.mildest = min(severities, key=list(Severity).index, default=None)
     return outcome
+
+
+def _icu(fleet: Fleet, outcome: Outcome, servers: tuple[Server, ...]) -> Iterator[tuple[str, str, Severity]]:
+    """Facts are PostgreSQL's major version -> the version of the ICU that it is linked to."""
+    settings, said = fleet.settings, _primary(fleet)
+    on_primary: dict[str, str | None] = (said.fact("icu") if said is not None else None) or {}
+    old = str(settings.versions.old)
+    before = on_primary.get(old)
+    if before is None:
+        outcome.unseen[settings.primary.name] = f"icu: {said.unseen('icu') if said else 'it was not asked'}"
+        return
+    for name, one in _there(fleet, servers):
+        if one.fact("icu") is None:
+            outcome.unseen[name] = f"icu: {one.unseen('icu')}"
+            continue
+        for version, library in one.fact("icu").items():
+            if library != on_primary.get(version, before):
+                severity = Severity.WARN if version == old else Severity.NOTE
+                yield (
+                    name,
+                    f"PostgreSQL {version} sorts by ICU {library}; {old} on {settings.primary.name} by {before}",
+                    severity,
+                )
 
 
 def _disk_for_copy(fleet: Fleet) -> Outcome:
@@ -154,8 +178,7 @@ CHECKS = (
     ),
     FleetCheck(
         CheckName.C_LIBRARY, Severity.REFUSE, ("DB_A", "new replica"),
-        "indexes on text are sorted by the library's rules; under another version look-ups miss rows, and unique is not unique (what"
-        " differs in ICU alone is a warning)",
+        "indexes on text are sorted by the library's rules; under another version look-ups miss rows, and unique is not unique",
         "make DB_A and the new replicas of the primary's release of the operating system; or have REINDEX of every index on text"
         " planned for DB_A before it opens, and accept it",
         _c_library,

@@ -28,7 +28,7 @@ class Outcome:
     looked: list[str] = field(default_factory=list)
     found: dict[str, list[str]] = field(default_factory=dict)
     unseen: dict[str, str] = field(default_factory=dict)
-    # Where what was found is less bad than the check's own severity says.
+    # What was found is no worse than this, whatever the check's own severity says.
     mildest: Severity | None = None
 
     def fine(self, server: str) -> None:

@@ -109,11 +109,22 @@ def test_db_a_is_its_own_after_the_upgrade() -> None:
 def test_another_c_library() -> None:
     """Rows are there, and look-ups by index do not find them: nobody notices for weeks."""
     fleet = FakeFleet()
-    fleet.say("db-a", glibc="2.41")
-    assert fleet.row("c-library").outcome.found == {"db-a": ["glibc 2.41; db1 has 2.36"]}
+    fleet.say("db-a", glibc="glibc 2.41")
+    assert fleet.row("c-library").outcome.found == {"db-a": ["glibc 2.41; db1 has glibc 2.36"]}
     assert fleet.row("c-library").status is Status.REFUSE
-    fleet.say("db-a", icu="76.1")
+    fleet.say("db-a", icu={"15": "76", "17": "76"})
     assert fleet.row("c-library").status is Status.WARN
+
+
+def test_another_icu_of_the_new_version() -> None:
+    """Packages of two versions of PostgreSQL may well differ in it, and only collations of ICU's go by it."""
+    fleet = FakeFleet()
+    fleet.say("db-a", icu={"15": "72", "17": "76"})
+    row = fleet.row("c-library")
+    assert (row.status, row.outcome.found) == (
+        Status.NOTE,
+        {"db-a": ["PostgreSQL 17 sorts by ICU 76; 15 on db1 by 72"]},
+    )
 
 
 def test_too_small_a_disk() -> None:
