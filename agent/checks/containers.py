@@ -103,8 +103,8 @@ CHECKS = (
         severity=Severity.WARN,
         sides=(Side.SERVER,),
         why="a container goes on using the databases that its own hosts file names, whatever the server's says",
-        do="run those that use the databases with --network host and the server's resolver, or start them anew in the server's reload"
-        " (pgleap:servers) once the names have moved",
+        do="have the server's reload (pgleap:servers) start them anew once its names have moved: docker writes a container's hosts file when"
+        " it starts, with --network host from the server's, else from --add-host, which must name the new address",
         look=_containers,
     ),
 )

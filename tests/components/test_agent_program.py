@@ -21,8 +21,9 @@ def elsewhere(tmp_path: Path) -> Path:
     """The agent's sources in another folder, written at another time and in another order, with other modes."""
     folder = tmp_path / "another place" / "agent"
     folder.mkdir(parents=True)
-    for source in sorted((PROJECT / "agent").glob("*.py"), reverse=True):
-        copy = folder / source.name
+    for source in sorted((PROJECT / "agent").rglob("*.py"), reverse=True):
+        copy = folder / source.relative_to(PROJECT / "agent")
+        copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(source, copy)
         copy.chmod(0o600)
         os.utime(copy, (1_000_000_000, 1_000_000_000))
@@ -71,7 +72,7 @@ def test_it_runs_from_the_one_file_and_holds_every_verb(tmp_path: Path) -> None:
     file.write_bytes(pack(PROJECT / "agent"))
     with zipfile.ZipFile(file) as archive:
         names = set(archive.namelist())
-    assert names == {"__main__.py", *(f"agent/{source.name}" for source in (PROJECT / "agent").glob("*.py"))}
+    assert names == {"__main__.py", *(str(source.relative_to(PROJECT)) for source in (PROJECT / "agent").rglob("*.py"))}
     assert {f"agent/{verb.value.replace('-', '_')}.py" for verb in Verb} <= names
     # A verb that is not there: it comes as far as the agent's own list of verbs.
     ran = subprocess.run(
