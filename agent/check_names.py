@@ -20,11 +20,15 @@ class CheckName(str, Enum):
     # What pg_upgrade or the new version refuses, or what arrives otherwise.
     EXTENSIONS_MISSING = "extensions-missing"
     EXTENSION_UPDATES = "extension-updates"
+    EXTENSION_PATHS = "extension-paths"
+    EXTENSION_DEPENDENTS = "extension-dependents"
     EXTENSION_BREAKS = "extension-breaks"
+    EXTENSION_FIRST = "extension-first"
     PRELOAD_LIBRARIES = "preload-libraries"
     REG_TYPES = "reg-types"
     REMOVED_TYPES = "removed-types"
     REMOVED_OBJECTS = "removed-objects"
+    REMOVED_COLUMNS = "removed-columns"
     NOT_NULL = "not-null"
     COLLATION_VERSIONS = "collation-versions"
     BUILD = "build"
@@ -50,7 +54,9 @@ class CheckName(str, Enum):
     SUBSCRIPTIONS = "subscriptions"
     PUBLICATIONS = "publications"
     FOREIGN_SERVERS = "foreign-servers"
+    LINKS_TO_STACK = "links-to-stack"
     SCHEDULED_JOBS = "scheduled-jobs"
+    JOB_CLIENTS = "job-clients"
     EVENT_TRIGGERS = "event-triggers"
     CLUSTER_MANAGERS = "cluster-managers"
     BACKGROUND_WORKERS = "background-workers"
@@ -69,6 +75,7 @@ class CheckName(str, Enum):
     # The way back from cutover.
     STREAM_LIMITS = "stream-limits"
     REPLICA_IDENTITY = "replica-identity"
+    KEYLESS_TABLES = "keyless-tables"
     SEQUENCES = "sequences"
     # The servers of the application.
     HOSTS_FILE = "hosts-file"

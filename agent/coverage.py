@@ -7,9 +7,7 @@ A published table without a replica identity makes its UPDATE and DELETE fail, s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterable, List, Sequence
-
-from agent.postgres import Postgres
+from typing import Any, Dict, Iterable, List, Protocol, Sequence
 
 DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY oid"
 
@@ -51,6 +49,15 @@ FROM here h LEFT JOIN blind b ON b.relid = h.oid ORDER BY h.oid
 """
 
 
+UNLOGGED = "it is unlogged"
+
+
+class Asked(Protocol):
+    """Whoever answers a query: Postgres, or what a check of preflight sees of it."""
+
+    def rows(self, query: str, database: str = "postgres") -> List[Dict[str, Any]]: ...
+
+
 @dataclass(frozen=True)
 class Table:
     """One table: `name` is qualified and quoted as SQL wants it, `identity` its replica identity as in pg_class.
@@ -69,12 +76,12 @@ class Table:
         return not self.why_not
 
 
-def databases(postgres: Postgres) -> List[str]:
+def databases(postgres: Asked) -> List[str]:
     """Those whose tables are carried: each that lets somebody connect and is no template."""
     return [row["datname"] for row in postgres.rows(DATABASES)]
 
 
-def tables(postgres: Postgres, database: str, left_out: Iterable[str]) -> List[Table]:
+def tables(postgres: Asked, database: str, left_out: Iterable[str]) -> List[Table]:
     """Every table of a database. `left_out` names tables of the stack's own choice, `database.schema.table`."""
     out = set(left_out)
     found = []
@@ -83,7 +90,7 @@ def tables(postgres: Postgres, database: str, left_out: Iterable[str]) -> List[T
         if f"{database}.{row['name']}" in out:
             why_not = "the stack leaves it out"
         elif row["unlogged"]:
-            why_not = "it is unlogged"
+            why_not = UNLOGGED
         elif row["owned"]:
             why_not = "it belongs to an extension"
         elif row["blind"] and not row["keyed"]:

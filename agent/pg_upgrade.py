@@ -71,8 +71,10 @@ def keep_logs(server: Server, new: Cluster, folder: str) -> str:
 
 def refusal(server: Server, new: Cluster, folder: str, said: str) -> Refusal:
     """What pg_upgrade said and what its report files list, as one refusal."""
+    # A run that ended before it wrote any must not be told with the reports of one before it.
+    has_reports = server.path(f"{new.data}/pg_upgrade_output.d").exists()
     kept = keep_logs(server, new, folder)
-    reports = reports_of(server.path(kept))
+    reports = reports_of(server.path(kept)) if has_reports else {}
     listed = "; ".join(f"{name}: {', '.join(lines)}" for name, lines in reports.items())
     fatal = [
         line.strip() for line in said.splitlines() if line.strip() and not re.search(r"\b(ok|done)$", line.strip())

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from typing import List, Tuple
+from typing import AbstractSet, List, Tuple
 
 from agent.check_names import CheckName
-from agent.checks import activity, bystanders, containers, hosts, managers, names, pgbouncer, reach
+from agent.checks import (
+    activity,
+    bystanders,
+    collations,
+    company,
+    containers,
+    extensions,
+    hosts,
+    managers,
+    names,
+    objects,
+    pgbouncer,
+    preload,
+    reach,
+    reverse,
+    upgrade_check,
+)
 from agent.checks.check import Check, Result, Side, make
 from agent.checks.sight import Sight
 
-MODULES = (activity, managers, bystanders, hosts, names, containers, pgbouncer, reach)
+MODULES = (
+    upgrade_check, extensions, preload, objects, collations, company, activity, reverse, managers, bystanders, hosts, names,
+    containers, pgbouncer, reach,
+)  # fmt: skip
 _ORDER = list(CheckName)
 ALL: Tuple[Check, ...] = tuple(
     sorted((check for module in MODULES for check in module.CHECKS), key=lambda check: _ORDER.index(check.name))
 )
 
 
-def made(sight: Sight) -> List[Result]:
-    """The results of every check for this server's side."""
+def made(sight: Sight, without: AbstractSet[CheckName] = frozenset()) -> List[Result]:
+    """The results of every check for this server's side, but for those of which the caller sees to it himself."""
     side = Side(sight.desired["side"])
-    return [make(check, sight) for check in ALL if side in check.sides]
+    return [make(check, sight) for check in ALL if side in check.sides and check.name not in without]

@@ -1,0 +1,193 @@
+"""Who else is tied to the old primary, by replication or by a link, and would lose the tie; and what acts on its own there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List
+
+from agent.check_names import CheckName
+from agent.checks.check import Check, Severity, Side
+from agent.checks.sentences import in_each, most, size
+from agent.checks.sight import Sight
+from agent.publisher import PUBLICATION
+from agent.target import SLOT
+
+SLOTS = """SELECT s.slot_name AS name, s.slot_type AS type, s.plugin, s.database, s.active,
+  to_jsonb(s)->>'wal_status' AS status, host(r.client_addr) AS address, r.application_name AS application,
+  CASE WHEN s.restart_lsn IS NOT NULL THEN pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::bigint END AS kept
+FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid WHERE NOT s.temporary ORDER BY 1"""
+
+
+def _slots(sight: Sight) -> List[str]:
+    return most([_slot(row) for row in sight.rows(SLOTS) if not _is_ours(sight, row)])
+
+
+def _slot(row: Dict[str, Any]) -> str:
+    kind = f"logical slot {row['name']} of {row['database']} ({row['plugin']})" if row["plugin"] else ""
+    who = f"read by {row['application'] or 'somebody'} from {row['address'] or 'the socket'}"
+    kept = "lost" if row["status"] == "lost" else f"{size(row['kept'] or 0)} of WAL kept"
+    return f"{kind or 'physical slot ' + row['name']}: {who if row['active'] else 'nobody reads it'}, {kept}"
+
+
+def _is_ours(sight: Sight, row: Dict[str, Any]) -> bool:
+    """pgleap's own, and those of the stack's own replicas: read by one of its servers, or named after one."""
+    if row["name"] == SLOT or row["name"].startswith(f"{PUBLICATION}_"):
+        return True
+    if row["plugin"]:
+        return False
+    databases = sight.desired["databases"]
+    names = [re.sub("[^a-z0-9_]", "_", name.lower()) for name in (*databases, *sight.desired["replicas"])]
+    named = any(re.fullmatch(f"([a-z]+_)*{re.escape(name)}(_slot)?", row["name"]) for name in names)
+    return named or (row["address"] is not None and row["address"] in databases.values())
+
+
+SUBSCRIPTIONS = f"""SELECT d.datname AS database, quote_ident(s.subname) AS name, array_to_string(s.subpublications, ', ') AS publications
+FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE s.subenabled AND s.subname <> '{PUBLICATION}' ORDER BY 1, 2"""
+
+
+def _subscriptions(sight: Sight) -> List[str]:
+    rows = sight.rows(SUBSCRIPTIONS)
+    return most([f"{row['database']}: {row['name']}, to {row['publications']}, is enabled" for row in rows])
+
+
+PUBLICATIONS = f"""SELECT quote_ident(p.pubname) AS name, p.puballtables AS whole,
+  (SELECT count(*) FROM pg_publication_tables t WHERE t.pubname = p.pubname) AS tables
+FROM pg_publication p WHERE p.pubname <> '{PUBLICATION}' ORDER BY 1"""
+
+
+def _publications(sight: Sight) -> List[str]:
+    rows = sight.everywhere(PUBLICATIONS)
+    return most(
+        [f"{row['database']}: {row['name']}, of {'all ' if row['whole'] else ''}{row['tables']} tables" for row in rows]
+    )
+
+
+FOREIGN = """SELECT quote_ident(s.srvname) AS name, w.fdwname AS wrapper, (SELECT count(*) FROM pg_user_mapping m WHERE m.umserver = s.oid) AS users,
+  (SELECT o.option_value FROM pg_options_to_table(s.srvoptions) o WHERE o.option_name IN ('host', 'hostaddr', 'servername', 'server')
+    ORDER BY o.option_name = 'hostaddr' DESC LIMIT 1) AS host
+FROM pg_foreign_server s JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw ORDER BY 1"""
+DBLINK = "SELECT extname FROM pg_extension WHERE extname = 'dblink'"
+
+
+def _foreign_servers(sight: Sight, to_the_stack: bool) -> List[str]:
+    desired = sight.desired
+    stack = {*desired["names"], *desired["names"].values(), *desired["databases"], *desired["databases"].values()}
+    return [
+        f"{row['database']}: {row['name']} ({row['wrapper']}{' to ' + row['host'] if row['host'] else ''}), {row['users']} user mappings"
+        for row in sight.everywhere(FOREIGN)
+        if (row["host"] in stack) is to_the_stack
+    ]
+
+
+def _foreign(sight: Sight) -> List[str]:
+    dblink = [f"{row['database']}: the extension dblink" for row in sight.everywhere(DBLINK)]
+    return most([*_foreign_servers(sight, to_the_stack=False), *dblink])
+
+
+def _links(sight: Sight) -> List[str]:
+    return most(_foreign_servers(sight, to_the_stack=True))
+
+
+# A table of an extension that may not be there: `query_to_xml` would do in one statement, two are read more easily.
+TABLES = "SELECT to_regclass('cron.job') IS NOT NULL AS cron, to_regclass('pgagent.pga_job') IS NOT NULL AS pgagent"
+CRON = """SELECT format('%s, %s: %s', jobid, schedule, left(regexp_replace(command, '\\s+', ' ', 'g'), 80)) AS job FROM cron.job
+WHERE active ORDER BY jobid"""
+PGAGENT = "SELECT quote_ident(jobname) AS job FROM pgagent.pga_job WHERE jobenabled ORDER BY jobid"
+
+
+def _jobs(sight: Sight, scheduler: str, query: str) -> List[str]:
+    return most(
+        [
+            f"{row['database']}: the job {job['job']}"
+            for row in sight.everywhere(TABLES)
+            if row[scheduler]
+            for job in sight.rows(query, row["database"])
+        ]
+    )
+
+
+def _scheduled_jobs(sight: Sight) -> List[str]:
+    return _jobs(sight, "cron", CRON)
+
+
+def _job_clients(sight: Sight) -> List[str]:
+    return _jobs(sight, "pgagent", PGAGENT)
+
+
+EVENT_TRIGGERS = """SELECT quote_ident(e.evtname) AS name, e.evtevent AS event, e.evtfoid::regprocedure::text AS function
+FROM pg_event_trigger e WHERE e.evtenabled <> 'D' ORDER BY 1"""
+
+
+def _event_triggers(sight: Sight) -> List[str]:
+    rows = in_each(sight, EVENT_TRIGGERS)
+    return most([f"{row['database']}: {row['name']}, on {row['event']}, calls {row['function']}" for row in rows])
+
+
+HERE = (Side.OLD_PRIMARY,)
+CHECKS = (
+    Check(
+        name=CheckName.REPLICATION_SLOTS,
+        severity=Severity.WARN,
+        sides=HERE,
+        why="DB_A has none of these slots: whoever reads by them loses its place, or its stream",
+        do="have each reader stop and finish before the window and start afresh from DB_A after cutover; drop slots that nobody reads",
+        look=_slots,
+    ),
+    Check(
+        name=CheckName.SUBSCRIPTIONS,
+        severity=Severity.REFUSE,
+        sides=HERE,
+        why="a subscription writes on the old primary whatever its client gate says",
+        do="ALTER SUBSCRIPTION ... DISABLE for the window, and plan how it goes on from DB_A",
+        look=_subscriptions,
+    ),
+    Check(
+        name=CheckName.PUBLICATIONS,
+        severity=Severity.WARN,
+        sides=HERE,
+        why="DB_A has the publication but not its subscribers' slots: they must be pointed to DB_A",
+        do="disable the subscriptions before the window; after cutover make their slots on DB_A, point them there, and compare",
+        look=_publications,
+    ),
+    Check(
+        name=CheckName.FOREIGN_SERVERS,
+        severity=Severity.NOTE,
+        sides=HERE,
+        why="DB_A connects to them from another address",
+        do="see that they let DB_A and the new replicas in (firewall, pg_hba.conf)",
+        look=_foreign,
+    ),
+    Check(
+        name=CheckName.LINKS_TO_STACK,
+        severity=Severity.WARN,
+        sides=HERE,
+        why="a link to a server of this stack goes on to the old database after cutover, unless its name moves on DB_A too",
+        do="ALTER SERVER ... OPTIONS (SET host '...') after cutover, or have the name resolve on DB_A to where it is to go",
+        look=_links,
+    ),
+    Check(
+        name=CheckName.SCHEDULED_JOBS,
+        severity=Severity.REFUSE,
+        sides=HERE,
+        why="pg_cron writes on the old primary from inside, whatever its client gate says",
+        do="take pg_cron out of shared_preload_libraries for the window, which `ready` wants whatever its jobs are (a restart); until"
+        " then UPDATE cron.job SET active = false",
+        look=_scheduled_jobs,
+    ),
+    Check(
+        name=CheckName.JOB_CLIENTS,
+        severity=Severity.WARN,
+        sides=HERE,
+        why="pgAgent's jobs are refused in the window like every client, and its own connection names one server",
+        do="stop pgAgent for the window, and point it to DB_A after cutover",
+        look=_job_clients,
+    ),
+    Check(
+        name=CheckName.EVENT_TRIGGERS,
+        severity=Severity.NOTE,
+        sides=HERE,
+        why="they fire when pgleap makes its schema, and its publication on DB_A",
+        do="see that they let the superuser make a schema, functions and a publication; disable those that do not",
+        look=_event_triggers,
+    ),
+)

@@ -1,0 +1,110 @@
+"""What the way back from cutover would not bring along, or only slowly; and sequences that are about to end."""
+
+from __future__ import annotations
+
+from typing import Dict, List
+
+from agent import coverage
+from agent.check_names import CheckName
+from agent.checks.check import Check, Severity, Side
+from agent.checks.sentences import most, size
+from agent.checks.sight import Sight
+from agent.coverage import Table
+
+# A table without a key that is read whole for each UPDATE and DELETE that comes back: of this size it takes some tens of milliseconds.
+LARGE_BYTES = 64 * 1024 * 1024
+NEAR_ITS_END = 0.9
+
+
+def _tables(sight: Sight) -> Dict[str, List[Table]]:
+    """The tables of every database that the stack does not leave out; none where it wants no stream back."""
+    reverse = sight.desired["reverse"]
+    if not reverse["enabled"]:
+        return {}
+    out = set(reverse["leaveOut"])
+    return {
+        database: [table for table in coverage.tables(sight, database, []) if f"{database}.{table.name}" not in out]
+        for database in sight.databases()
+    }
+
+
+def _not_carried(sight: Sight) -> List[str]:
+    # Unlogged tables have a check of their own: they arrive empty on the way there already.
+    return most(
+        [
+            sentence
+            for database, tables in _tables(sight).items()
+            for sentence in coverage.not_covered(
+                database, [table for table in tables if table.why_not != coverage.UNLOGGED]
+            )
+        ]
+    )
+
+
+def _keyless(sight: Sight) -> List[str]:
+    found = []
+    for database, tables in _tables(sight).items():
+        names = [table.name for table in tables if table.is_covered and (table.needs_full or table.identity == "f")]
+        if names:
+            values = ", ".join("('" + name.replace("'", "''") + "')" for name in names)
+            found += [
+                f"{database}: {row['name']} ({size(row['bytes'])})"
+                for row in sight.rows(
+                    f"SELECT name, bytes FROM (SELECT name, pg_table_size(to_regclass(name)) AS bytes FROM (VALUES {values}) v(name)) t"
+                    f" WHERE bytes > {LARGE_BYTES} ORDER BY bytes DESC",
+                    database,
+                )
+            ]
+    return most(found)
+
+
+# A column may hold less than its sequence gives: those made before 10, and by hand, are bigint for an integer column too.
+_COLUMN_END = """(SELECT CASE a.atttypid WHEN 'int2'::regtype THEN 32767::bigint WHEN 'int4'::regtype THEN 2147483647 END
+  FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+  WHERE d.classid = 'pg_class'::regclass AND d.objid = s.seqrelid AND d.refclassid = 'pg_class'::regclass
+    AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0 LIMIT 1)"""
+SEQUENCES = f"""
+SELECT name, last, "end", round(100.0 * last / "end") AS percent FROM (
+  SELECT format('%I.%I', n.nspname, c.relname) AS name, pg_sequence_last_value(s.seqrelid) AS last,
+    CASE WHEN s.seqincrement > 0 THEN least(s.seqmax, {_COLUMN_END}) ELSE s.seqmin END AS "end"
+  FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE NOT s.seqcycle AND c.relpersistence <> 't'
+) q WHERE "end" <> 0 AND last::numeric / "end" > {NEAR_ITS_END} ORDER BY last::numeric / "end" DESC, 1"""
+
+
+def _sequences(sight: Sight) -> List[str]:
+    return most(
+        [
+            f"{row['database']}: {row['name']} is at {row['last']} of {row['end']} ({row['percent']} %)"
+            for row in sight.everywhere(SEQUENCES)
+        ]
+    )
+
+
+CHECKS = (
+    Check(
+        name=CheckName.REPLICA_IDENTITY,
+        severity=Severity.WARN,
+        sides=(Side.OLD_PRIMARY,),
+        why="what is written to these tables after cutover does not come back if you go back",
+        do="ALTER TABLE ... ADD PRIMARY KEY, or ALTER TABLE ... REPLICA IDENTITY USING INDEX; or name them in"
+        " pgleap:reverseReplication.leaveOut",
+        look=_not_carried,
+    ),
+    Check(
+        name=CheckName.KEYLESS_TABLES,
+        severity=Severity.WARN,
+        sides=(Side.OLD_PRIMARY,),
+        why="these have no key, so each row updated or deleted after cutover reads the whole table on the old primary, which falls behind",
+        do="ALTER TABLE ... ADD PRIMARY KEY; or name them in pgleap:reverseReplication.leaveOut",
+        look=_keyless,
+    ),
+    Check(
+        name=CheckName.SEQUENCES,
+        severity=Severity.WARN,
+        sides=(Side.OLD_PRIMARY,),
+        why="INSERTs fail once a sequence, or the column that it fills, has come to its end",
+        do="ALTER TABLE ... ALTER COLUMN ... TYPE bigint, and ALTER SEQUENCE ... AS bigint, before the window",
+        look=_sequences,
+    ),
+)

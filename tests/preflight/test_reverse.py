@@ -1,0 +1,67 @@
+"""What the way back would not bring along, and sequences near their end, planted on a PostgreSQL server of the test's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.check_names import CheckName
+from agent.checks import reverse
+from tests.preflight.databases import BINARIES, Database
+
+pytestmark = [
+    pytest.mark.postgres,
+    pytest.mark.skipif(not BINARIES, reason="no PostgreSQL server at /usr/lib/postgresql/*/bin"),
+]
+
+
+def test_tables_that_are_not_carried(database: Database) -> None:
+    """What is written to them after cutover would be gone, and only be missed after going back."""
+    database.sql(
+        "CREATE TABLE keyed (id int PRIMARY KEY, body json); CREATE TABLE plain (id int); CREATE UNLOGGED TABLE cache (id int)"
+    )
+    assert database.found(CheckName.REPLICA_IDENTITY) == []
+    database.sql("CREATE TABLE blind (body json)")
+    assert database.found(CheckName.REPLICA_IDENTITY) == [
+        "postgres: public.blind (it has no key, and json cannot be compared)"
+    ]
+    left_out = {"enabled": True, "leaveOut": ["postgres.public.blind"]}
+    assert database.found(CheckName.REPLICA_IDENTITY, reverse=left_out) == []
+    assert database.found(CheckName.REPLICA_IDENTITY, reverse={"enabled": False, "leaveOut": []}) == []
+    database.sql("DROP TABLE keyed, plain, cache, blind")
+
+
+def test_large_tables_without_a_key(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream back carries them and falls behind without end."""
+    monkeypatch.setattr(reverse, "LARGE_BYTES", 100_000)
+    database.sql(
+        """CREATE TABLE "it's large" AS SELECT repeat('x', 1000) AS body FROM generate_series(1, 200); CREATE TABLE small (id int);
+        CREATE TABLE keyed AS SELECT n AS id, repeat('x', 1000) AS body FROM generate_series(1, 200) n; ALTER TABLE keyed ADD PRIMARY KEY (id)"""
+    )
+    (found,) = database.found(CheckName.KEYLESS_TABLES)
+    assert found.startswith('postgres: public."it\'s large" (')
+    database.sql("""ALTER TABLE "it's large" REPLICA IDENTITY FULL""")
+    assert len(database.found(CheckName.KEYLESS_TABLES)) == 1
+    left_out = {"enabled": True, "leaveOut": ['postgres.public."it\'s large"']}
+    assert database.found(CheckName.KEYLESS_TABLES, reverse=left_out) == []
+    monkeypatch.setattr(reverse, "LARGE_BYTES", 10_000_000)
+    assert database.found(CheckName.KEYLESS_TABLES) == []
+    database.sql("""DROP TABLE "it's large", small, keyed""")
+
+
+def test_sequences_near_their_end(database: Database) -> None:
+    """The column that a sequence fills may end before it: an old serial is an integer filled by a bigint sequence."""
+    database.sql(
+        """CREATE SEQUENCE small AS smallint; CREATE SEQUENCE down INCREMENT -1 MINVALUE -1000; CREATE SEQUENCE round MAXVALUE 1000 CYCLE;
+        CREATE SEQUENCE whole; CREATE TABLE orders (id serial, other bigserial); ALTER SEQUENCE orders_id_seq AS bigint;
+        CREATE TABLE fresh (id smallint GENERATED ALWAYS AS IDENTITY);
+        SELECT setval('small', 29000), setval('down', -890), setval('round', 999), setval('whole', 2147000000),
+          setval('orders_id_seq', 1900000000), setval('orders_other_seq', 2147000000)"""
+    )
+    assert database.found(CheckName.SEQUENCES) == []
+    database.sql("SELECT setval('small', 32000), setval('down', -990), setval('orders_id_seq', 2000000000)")
+    assert database.found(CheckName.SEQUENCES) == [
+        "postgres: public.down is at -990 of -1000 (99 %)",
+        "postgres: public.small is at 32000 of 32767 (98 %)",
+        "postgres: public.orders_id_seq is at 2000000000 of 2147483647 (93 %)",
+    ]
+    database.sql("DROP TABLE orders, fresh; DROP SEQUENCE small, down, round, whole")
