@@ -7,11 +7,15 @@ from typing import AbstractSet, List, Tuple
 from agent.check_names import CheckName
 from agent.checks import (
     activity,
+    archive,
+    authentication,
+    build,
     bystanders,
     collations,
     company,
     containers,
     extensions,
+    fence,
     hosts,
     managers,
     names,
@@ -19,15 +23,22 @@ from agent.checks import (
     pgbouncer,
     preload,
     reach,
+    replication,
     reverse,
+    room,
+    settings_check,
+    statements,
+    storage,
     upgrade_check,
+    versions,
 )
 from agent.checks.check import Check, Result, Side, make
 from agent.checks.sight import Sight
 
 MODULES = (
-    upgrade_check, extensions, preload, objects, collations, company, activity, reverse, managers, bystanders, hosts, names,
-    containers, pgbouncer, reach,
+    versions, replication, upgrade_check, extensions, preload, objects, collations, build, settings_check, authentication,
+    storage, room, company, managers, bystanders, fence, archive, activity, statements, reverse, hosts, names, containers,
+    pgbouncer, reach,
 )  # fmt: skip
 _ORDER = list(CheckName)
 ALL: Tuple[Check, ...] = tuple(

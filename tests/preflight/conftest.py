@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,10 @@ from tests.preflight.databases import Database, running
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    with running(tmp_path_factory.mktemp("database"), {"max_prepared_transactions": "5"}) as found:
+def database() -> Iterator[Database]:
+    # Not below pytest's own folder: every pytest that starts makes that its user's alone again.
+    with (
+        tempfile.TemporaryDirectory(prefix="pgleap-") as folder,
+        running(Path(folder), {"max_prepared_transactions": "5"}) as found,
+    ):
         yield found
