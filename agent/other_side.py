@@ -6,7 +6,7 @@ import json
 from typing import Any, Dict, Mapping, Optional
 
 from agent.client_rules import READER
-from agent.postgres import HOLDING_AN_ID, PASSWORD_FILE
+from agent.postgres import HOLDING_AN_ID, NO_LIMITS, PASSWORD_FILE
 from agent.report import Refusal
 from agent.server import Completed, Server
 
@@ -41,6 +41,7 @@ class OtherSide:
                 "PGUSER": user,
                 "PGPASSFILE": str(self.server.path(PASSWORD_FILE)),
                 "PGAPPNAME": "pgleap",
+                "PGOPTIONS": NO_LIMITS,
                 "PGCONNECT_TIMEOUT": "5",
             },
         )  # fmt: skip

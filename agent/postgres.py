@@ -15,6 +15,9 @@ POLL_SECONDS = 0.02
 # Every transaction that was given an id holds a lock on it until it ends; waiting for another's is not holding.
 HOLDING_AN_ID = "(SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND granted)"
 RELOAD_SECONDS = 10
+# What the fleet sets for everybody ends none of pgleap's own statements; and compiling a question of catalogs takes longer than its
+# answer (6.4 of 6.8 s, measured on 1,200 tables).
+NO_LIMITS = "-c statement_timeout=0 -c jit=off"
 
 
 def wait_until(
@@ -73,7 +76,7 @@ class Postgres:
                 "PGUSER": self._role,
                 "PGAPPNAME": "pgleap",
                 # A sealed database is read-only by default, for pgleap too unless it says that it means to write.
-                "PGOPTIONS": "-c statement_timeout=0 -c lock_timeout=0"
+                "PGOPTIONS": f"{NO_LIMITS} -c lock_timeout=0"
                 + (" -c default_transaction_read_only=off" if writing else "")
                 + (f" -c role={as_role}" if as_role else ""),
                 "PGCONNECT_TIMEOUT": "5",

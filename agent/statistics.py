@@ -6,7 +6,7 @@ from typing import List
 
 from agent.client_rules import LOCAL_ROLE
 from agent.cluster import SOCKET_FOLDER
-from agent.postgres import Postgres
+from agent.postgres import NO_LIMITS, Postgres
 from agent.server import STATE_FOLDER, Server
 
 UNIT = "pgleap-statistics"
@@ -21,7 +21,7 @@ def begin(postgres: Postgres, jobs: int) -> None:
     server.run("systemctl", "stop", UNIT, check=False)
     server.run(
         "systemd-run", f"--unit={UNIT}", "--collect", "--quiet",
-        "-E", "PGOPTIONS=-c default_transaction_read_only=off",
+        "-E", f"PGOPTIONS={NO_LIMITS} -c default_transaction_read_only=off",
         cluster.program("vacuumdb"), "--all", "--analyze-in-stages", *only_missing, f"--jobs={jobs}",
         f"--host={SOCKET_FOLDER}", f"--port={cluster.port}", f"--username={LOCAL_ROLE}",
     )  # fmt: skip

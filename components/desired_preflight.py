@@ -54,7 +54,10 @@ def for_ready(desire: Desire, server: Server) -> Desired:
     same but for what the stack says, so that a preview has nothing to show."""
     wanted = preflight(desire, server)
     own = ("server", "address", "round", "phase", "side", "names", "tasks", *desire.ready(SIDES[server.role]))
-    return {**{key: value for key, value in wanted.items() if key not in own}, "accepted": sorted(desire.settings.preflight.accept)}
+    return {
+        **{key: value for key, value in wanted.items() if key not in own},
+        "accepted": sorted(desire.settings.preflight.accept),
+    }
 
 
 def _names(desire: Desire, server: Server) -> dict[str, str]:
