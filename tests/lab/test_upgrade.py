@@ -16,6 +16,8 @@ from rehearsal.rehearse import Judgement
 from rehearsal.stage import Stage, psql_as_root
 from rehearsal.traffic import install
 from rehearsal.traffic.log import Operation, read
+from tests.lab.preflight_seen import report, with_status
+from tests.lab.test_preflight import OF_THE_LAB, SECONDS
 
 pytestmark = pytest.mark.lab
 
@@ -84,6 +86,34 @@ def test_prepare(on_stage: Stage) -> None:
         "postgres", "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'db-a' AND state = 'streaming'"
     )
     assert streaming.strip() == "1"
+
+
+def test_preflight_has_an_answer_to_everything_once_db_a_is_there(on_stage: Stage) -> None:
+    """What it could not look at before the base backup is what fails in the window."""
+    found = report(on_stage)
+    assert with_status(found, "refuse") == {}
+    assert with_status(found, "warn").keys() <= OF_THE_LAB, with_status(found, "warn")
+    unseen = {row["name"]: row["notChecked"] for row in found["checks"] if row["status"] == "not checked"}
+    assert unseen.keys() <= {"bastion"}, unseen  # the lab has none
+    assert found["seconds"] < SECONDS
+
+
+def test_readonly_stops_before_anything_changes_over_what_a_check_refuses(on_stage: Stage) -> None:
+    """Found by pg_upgrade in the window, it costs an outage and a way back."""
+    sql = psql_as_root(on_stage.lab.host("db1"))
+    sql("shop", "CREATE TABLE planted (p regproc);")
+    before = everything_on(on_stage)
+    try:
+        refused = up(on_stage, "readonly", 1)
+        assert refused.exit != 0
+        assert "no check of preflight to refuse" in refused.said
+        assert "reg-types: " in refused.said
+        assert "planted" in refused.said
+        assert "pgleap:preflight.accept.reg-types" in refused.said
+        assert everything_on(on_stage) == before
+    finally:
+        sql("shop", "DROP TABLE planted;")
+    finished(on_stage, "prepare", 1)
 
 
 def test_prepare_to_cutover_is_refused_in_the_preview(on_stage: Stage) -> None:
