@@ -6,8 +6,9 @@ from typing import List
 
 from agent.check_names import CheckName
 from agent.checks.check import OLD_DATABASES, Check, Severity, Side
-from agent.checks.sentences import in_each, listed, most, size
+from agent.checks.each_database import in_each
 from agent.checks.sight import Sight
+from agent.checks.wording import amount, few, listed
 
 # A database's own version is kept from 15 on; before that only collations that are named in a column have one.
 _DATABASE_FROM = 15
@@ -31,10 +32,10 @@ FROM changed ch JOIN sorted s ON s.coll = ch.oid GROUP BY 1, 2, 3 ORDER BY bytes
 
 def _collation_versions(sight: Sight) -> List[str]:
     query = QUERY.format(more=_OF_THE_DATABASE if sight.cluster.version >= _DATABASE_FROM else "")
-    return most(
+    return few(
         [
             f"{row['database']}: {row['name']} was {row['recorded']} and is {row['actual']} here: {row['indexes']} indexes with"
-            f" {size(row['bytes'])}, such as {listed(row['largest'])}"
+            f" {amount(row['bytes'])}, such as {listed(row['largest'])}"
             for row in in_each(sight, query)
         ]
     )

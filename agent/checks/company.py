@@ -7,8 +7,9 @@ from typing import Any, Dict, List
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side
-from agent.checks.sentences import in_each, most, size
+from agent.checks.each_database import in_each
 from agent.checks.sight import Sight
+from agent.checks.wording import amount, few
 from agent.publisher import PUBLICATION
 from agent.target import SLOT
 
@@ -19,13 +20,13 @@ FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_
 
 
 def _slots(sight: Sight) -> List[str]:
-    return most([_slot(row) for row in sight.rows(SLOTS) if not _is_ours(sight, row)])
+    return few([_slot(row) for row in sight.rows(SLOTS) if not _is_ours(sight, row)])
 
 
 def _slot(row: Dict[str, Any]) -> str:
     kind = f"logical slot {row['name']} of {row['database']} ({row['plugin']})" if row["plugin"] else ""
     who = f"read by {row['application'] or 'somebody'} from {row['address'] or 'the socket'}"
-    kept = "lost" if row["status"] == "lost" else f"{size(row['kept'] or 0)} of WAL kept"
+    kept = "lost" if row["status"] == "lost" else f"{amount(row['kept'] or 0)} of WAL kept"
     return f"{kind or 'physical slot ' + row['name']}: {who if row['active'] else 'nobody reads it'}, {kept}"
 
 
@@ -47,7 +48,7 @@ FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE s.subenable
 
 def _subscriptions(sight: Sight) -> List[str]:
     rows = sight.rows(SUBSCRIPTIONS)
-    return most([f"{row['database']}: {row['name']}, to {row['publications']}, is enabled" for row in rows])
+    return few([f"{row['database']}: {row['name']}, to {row['publications']}, is enabled" for row in rows])
 
 
 PUBLICATIONS = f"""SELECT quote_ident(p.pubname) AS name, p.puballtables AS whole,
@@ -57,7 +58,7 @@ FROM pg_publication p WHERE p.pubname <> '{PUBLICATION}' ORDER BY 1"""
 
 def _publications(sight: Sight) -> List[str]:
     rows = sight.everywhere(PUBLICATIONS)
-    return most(
+    return few(
         [f"{row['database']}: {row['name']}, of {'all ' if row['whole'] else ''}{row['tables']} tables" for row in rows]
     )
 
@@ -81,11 +82,11 @@ def _foreign_servers(sight: Sight, to_the_stack: bool) -> List[str]:
 
 def _foreign(sight: Sight) -> List[str]:
     dblink = [f"{row['database']}: the extension dblink" for row in sight.everywhere(DBLINK)]
-    return most([*_foreign_servers(sight, to_the_stack=False), *dblink])
+    return few([*_foreign_servers(sight, to_the_stack=False), *dblink])
 
 
 def _links(sight: Sight) -> List[str]:
-    return most(_foreign_servers(sight, to_the_stack=True))
+    return few(_foreign_servers(sight, to_the_stack=True))
 
 
 # A table of an extension that may not be there: `query_to_xml` would do in one statement, two are read more easily.
@@ -96,7 +97,7 @@ PGAGENT = "SELECT quote_ident(jobname) AS job FROM pgagent.pga_job WHERE jobenab
 
 
 def _jobs(sight: Sight, scheduler: str, query: str) -> List[str]:
-    return most(
+    return few(
         [
             f"{row['database']}: the job {job['job']}"
             for row in sight.everywhere(TABLES)
@@ -120,7 +121,7 @@ FROM pg_event_trigger e WHERE e.evtenabled <> 'D' ORDER BY 1"""
 
 def _event_triggers(sight: Sight) -> List[str]:
     rows = in_each(sight, EVENT_TRIGGERS)
-    return most([f"{row['database']}: {row['name']}, on {row['event']}, calls {row['function']}" for row in rows])
+    return few([f"{row['database']}: {row['name']}, on {row['event']}, calls {row['function']}" for row in rows])
 
 
 HERE = (Side.OLD_PRIMARY,)

@@ -8,9 +8,10 @@ from typing import Dict, List, NamedTuple, Optional, Set, Tuple
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side
-from agent.checks.sentences import by_database, in_each, listed, most
+from agent.checks.each_database import by_database, in_each
 from agent.checks.sight import Sight
 from agent.checks.upgrade_target import must_be_standby, share_folder
+from agent.checks.wording import few, listed
 
 INSTALLED = "SELECT extname AS name, extversion AS version FROM pg_extension ORDER BY extname"
 
@@ -74,7 +75,7 @@ def _seen(sight: Sight) -> Tuple[Dict[str, List[str]], Dict[str, Available], str
 
 def _missing(sight: Sight) -> List[str]:
     installed, there, folder = _seen(sight)
-    return most(
+    return few(
         [
             f"{both} (in {listed(databases)}): no {both.split(' ')[0]}.control in {folder}"
             for both, databases in installed.items()
@@ -92,7 +93,7 @@ def _changes(sight: Sight, leads: bool) -> List[str]:
         new = there.get(name)
         if new is not None and new.default and version != new.default and (new.path(version) is not None) is leads:
             found.append(f"{both} -> {new.default} (in {listed(databases)})")
-    return most(found)
+    return few(found)
 
 
 def _updates(sight: Sight) -> List[str]:
@@ -127,7 +128,7 @@ def _dependents(sight: Sight) -> List[str]:
         scripts = new.path(version) if new is not None and new.default else None
         names = {drop for script in scripts or [] for drop in DROPS.findall(script.read_text(errors="replace"))}
         dropped.update({(database, name): names for database in databases})
-    return most(
+    return few(
         [
             f"{row['database']}: the view {row['view']} on {row['member']} of {row['extension']}"
             for row in in_each(sight, DEPENDENTS)
@@ -138,7 +139,7 @@ def _dependents(sight: Sight) -> List[str]:
 
 def _gone(sight: Sight) -> List[str]:
     installed = by_database(in_each(sight, INSTALLED), "name")
-    return most(
+    return few(
         [
             f"{name} (in {listed(installed[name])}): PostgreSQL {version} has it no more"
             for name, version in GONE.items()
@@ -152,7 +153,7 @@ def _first(sight: Sight) -> List[str]:
     installed = by_database(rows, "name")
     found = [f"{name} (in {listed(installed[name])}): {what}" for name, what in FIRST.items() if name in installed]
     old = [row for row in rows if row["name"] == "postgis" and int(row["version"].split(".")[0]) < 3]
-    return most([*found, *(f"postgis {row['version']} (in {row['database']}): {POSTGIS}" for row in old)])
+    return few([*found, *(f"postgis {row['version']} (in {row['database']}): {POSTGIS}" for row in old)])
 
 
 CHECKS = (

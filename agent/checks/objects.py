@@ -9,9 +9,10 @@ from typing import List
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side
+from agent.checks.each_database import in_each
 from agent.checks.removed_columns import removed_columns
-from agent.checks.sentences import in_each, most
 from agent.checks.sight import Sight
+from agent.checks.wording import few
 
 # Their values name rows of the system catalogues by an oid that the new cluster does not keep (it keeps those of pg_class, pg_type,
 # pg_authid and pg_enum). Row types of the system's own tables and views have such an oid too.
@@ -46,7 +47,7 @@ GROUP BY 1 ORDER BY 1"""
 
 
 def _columns(sight: Sight, base: str) -> List[str]:
-    return most([f"{row['database']}: {row['what']} ({row['type']})" for row in in_each(sight, stored(base))])
+    return few([f"{row['database']}: {row['what']} ({row['type']})" for row in in_each(sight, stored(base))])
 
 
 def _reg_types(sight: Sight) -> List[str]:
@@ -94,7 +95,7 @@ def _removed_objects(sight: Sight) -> List[str]:
     if sight.old.version <= 13 < sight.new.version:
         for query in (POSTFIX, CONVERSIONS, POLYMORPHICS):
             found += [f"{row['database']}: {row['what']}" for row in in_each(sight, query)]
-    return most(found)
+    return few(found)
 
 
 NOT_NULL = """SELECT format('%I.%I.%I', n.nspname, c.relname, ac.attname) AS what, ap.attrelid::regclass::text AS parent
@@ -108,7 +109,7 @@ def _not_null(sight: Sight) -> List[str]:
     if sight.old.version >= 18:
         return []  # it lets nobody make such a table
     rows = in_each(sight, NOT_NULL)
-    return most([f"{row['database']}: {row['what']} may be null, {row['parent']}'s may not" for row in rows])
+    return few([f"{row['database']}: {row['what']} may be null, {row['parent']}'s may not" for row in rows])
 
 
 CHECKS = (

@@ -6,9 +6,9 @@ from typing import Dict, List
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side, Unseen
-from agent.checks.sentences import most
 from agent.checks.sight import Sight
 from agent.checks.upgrade_target import library_folder, must_be_standby, must_have_new_cluster
+from agent.checks.wording import few
 from agent.cluster import OS_USER
 from agent.server import Completed
 
@@ -53,13 +53,13 @@ def _not_loaded(sight: Sight) -> List[str]:
     folder = library_folder(sight)
     try:
         must_load(sight)
-        return most(_tried(sight, list(wanted), wanted))
+        return few(_tried(sight, list(wanted), wanted))
     except Unseen:
         # Nothing was loaded; what is not even there is found all the same.
         missing = [name for name in wanted if not sight.server.path(_file(name, folder)).exists()]
         if not missing:
             raise
-        return most([f"{name} ({wanted[name]}): no file {_file(name, folder)}" for name in missing])
+        return few([f"{name} ({wanted[name]}): no file {_file(name, folder)}" for name in missing])
 
 
 def must_load(sight: Sight) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Dict, List, Tuple
 
-from agent.checks.sentences import in_each, most
+from agent.checks.each_database import in_each
 from agent.checks.sight import Sight
+from agent.checks.wording import few
 
 # By view: columns and the version that has them no more (the release notes' sections "Migration to Version ...").
 REMOVED: Dict[str, Tuple[Tuple[int, str], ...]] = {
@@ -52,4 +53,4 @@ def removed_columns(sight: Sight) -> List[str]:
     if not gone:
         return []
     rows = in_each(sight, QUERY.format(gone=", ".join(gone)))
-    return most([f"{row['database']}: the view {row['view']} on {row['columns']}" for row in rows])
+    return few([f"{row['database']}: the view {row['view']} on {row['columns']}" for row in rows])

@@ -7,8 +7,8 @@ from typing import Dict, List
 from agent import coverage
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side
-from agent.checks.sentences import most, size
 from agent.checks.sight import Sight
+from agent.checks.wording import amount, few
 from agent.coverage import Table
 
 # A table without a key that is read whole for each UPDATE and DELETE that comes back: of this size it takes some tens of milliseconds.
@@ -30,7 +30,7 @@ def _tables(sight: Sight) -> Dict[str, List[Table]]:
 
 def _not_carried(sight: Sight) -> List[str]:
     # Unlogged tables have a check of their own: they arrive empty on the way there already.
-    return most(
+    return few(
         [
             sentence
             for database, tables in _tables(sight).items()
@@ -48,14 +48,14 @@ def _keyless(sight: Sight) -> List[str]:
         if names:
             values = ", ".join("('" + name.replace("'", "''") + "')" for name in names)
             found += [
-                f"{database}: {row['name']} ({size(row['bytes'])})"
+                f"{database}: {row['name']} ({amount(row['bytes'])})"
                 for row in sight.rows(
                     f"SELECT name, bytes FROM (SELECT name, pg_table_size(to_regclass(name)) AS bytes FROM (VALUES {values}) v(name)) t"
                     f" WHERE bytes > {LARGE_BYTES} ORDER BY bytes DESC",
                     database,
                 )
             ]
-    return most(found)
+    return few(found)
 
 
 # A column may hold less than its sequence gives: those made before 10, and by hand, are bigint for an integer column too.
@@ -73,7 +73,7 @@ SELECT name, last, "end", round(100.0 * last / "end") AS percent FROM (
 
 
 def _sequences(sight: Sight) -> List[str]:
-    return most(
+    return few(
         [
             f"{row['database']}: {row['name']} is at {row['last']} of {row['end']} ({row['percent']} %)"
             for row in sight.everywhere(SEQUENCES)

@@ -9,9 +9,9 @@ from typing import Dict, List, Set, Tuple
 from agent import pg_upgrade
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side
-from agent.checks.sentences import most
 from agent.checks.sight import Sight
 from agent.checks.upgrade_target import must_be_installed, must_be_standby, must_have_new_cluster
+from agent.checks.wording import few
 from agent.report import Refusal
 
 _TO_TEXT = "ALTER TABLE ... ALTER COLUMN ... TYPE, or drop the column"
@@ -114,7 +114,7 @@ def _pg_upgrade(sight: Sight) -> List[str]:
         pg_upgrade.check_standby(server, sight.postgres, sight.new, sight.desired["transferMode"])
     except Refusal as refused:
         reports = pg_upgrade.reports_of(kept) if _runs(kept) - before else {}
-        return most(worded(reports)) or [refused.found]
+        return few(worded(reports)) or [refused.found]
     return []
 
 

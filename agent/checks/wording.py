@@ -25,3 +25,8 @@ def one_line(text: str, most: int = 80) -> str:
     """A statement's beginning, on one line."""
     flat = " ".join(text.split())
     return flat if len(flat) <= most else f"{flat[: most - 3]}..."
+
+
+def listed(names: Sequence[str], at_most: int = 5) -> str:
+    """Names in a sentence."""
+    return ", ".join(names[:at_most]) + (f" and {len(names) - at_most} more" if len(names) > at_most else "")
