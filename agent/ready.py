@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence
 
-from agent import journal, loss, pg_upgrade, preflight, publisher, seal, way_back
+from agent import journal, loss, pg_upgrade, publisher, seal, way_back
 from agent.client_rules import is_sealed
 from agent.cluster import from_desired
 from agent.journal import Authority
@@ -29,17 +29,24 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
         return {"changed": [], "because": f"the way to {desired['phase']} has nothing to wait for"}
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
     if desired["side"] == "DB_A":
-        preflight.refuse_open({"names": {}, "tasks": [], **desired, **desired["preflight"]}, server)
+        _refuse_by_preflight(desired, server)
         checked = pg_upgrade.check_standby(
             server, postgres, from_desired(desired["newPostgres"]), desired["transferMode"]
         )
         return {"changed": [], "because": "pg_upgrade --check finds this standby upgradable", **checked}
     if is_sealed(server.path(postgres.cluster.hba_file).read_text()):
         return {"changed": [], "because": "writes are refused already: the check was made before that"}
-    preflight.refuse_open({"names": {}, "tasks": [], **desired, **desired["preflight"]}, server)
+    _refuse_by_preflight(desired, server)
     seal.refuse_other_writers(postgres)
     lag = _standbys_stream(postgres, desired["standbys"], int(desired["lagBytes"]), float(desired["lagSeconds"]))
     return {"changed": [], "because": "the standbys stream, and nothing but clients writes", "lag": lag}
+
+
+def _refuse_by_preflight(desired: Mapping[str, Any], server: Server) -> None:
+    # Only here: thirty modules that the moves with writes refused need not load.
+    from agent.preflight import refuse_open  # noqa: PLC0415
+
+    refuse_open({"names": {}, "tasks": [], **desired, **desired["preflight"]}, server)
 
 
 def _ready_to_come_back(desired: Mapping[str, Any], server: Server) -> Facts:
