@@ -76,7 +76,7 @@ def test_the_reading_of_keys_finds_them() -> None:
 def test_both_sides_of_readiness_get_what_their_side_reads() -> None:
     """The two sides read different keys: together they could have all, and each of them lack one."""
     ready = {state["side"]: state.keys() for verb, state in states(declare(config())) if verb is Verb.READY}
-    common = {"phase", "side", "postgres", *EVERY_STATE}
+    common = {"phase", "side", "postgres", "preflight", *EVERY_STATE}
     assert ready["old primary"] == common | {"standbys", "lagBytes", "lagSeconds", "otherSide", "jobs", "leaveOut"}
     assert ready["DB_A"] == common | {"newPostgres", "transferMode", "jobs"}
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from agent import install
-from tests.components.conftest import ground, snapshots
+from tests.components.conftest import ground, nothing_refuses, snapshots
 from tests.model.moves import States
 
-__all__ = ["ground", "snapshots", "states"]
+__all__ = ["ground", "nothing_refuses", "snapshots", "states"]
 # Hundreds of fleets of small files: in memory where there is such a place.
 MEMORY = Path("/dev/shm")
 

@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from agent import preflight
+from agent.report import Refusal
 from agent.states import MOVES as NEXT
 from agent.states import Phase, goes_back
 from tests.components.stack import FORWARD, Snapshots
@@ -133,4 +135,23 @@ def test_a_prepared_transaction_stops_the_move_before_anybody_is_refused(states:
         for phase in list(Phase)[1:]:
             again = scene.up(phase, 1)
             assert again.arrived, again.said
+        assert not scene.world.violations, scene.world.violations
+
+
+def test_what_preflight_refuses_leaves_a_finished_prepare(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refused after it was announced, readonly would have to be gone back from, though nothing had happened."""
+
+    def refuse(*_: object) -> None:
+        raise Refusal("no check of preflight to refuse", "reg-types: shop.planted", "drop it")
+
+    with states.begun("prepare") as scene:
+        with monkeypatch.context() as patched:
+            patched.setattr(preflight, "refuse_open", refuse)
+            refused = scene.up(Phase.READONLY, 1)
+        assert "reg-types" in refused.said
+        assert not scene.has_been_in(Phase.READONLY)
+        assert scene.takes_writes("db1")
+        for phase in (Phase.PREPARE, Phase.READONLY):  # in the same round
+            outcome = scene.up(phase, 1)
+            assert outcome.arrived, outcome.said
         assert not scene.world.violations, scene.world.violations

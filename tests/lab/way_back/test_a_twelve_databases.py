@@ -54,6 +54,13 @@ def test_prepare_says_that_the_limits_are_too_low(it: Stage) -> None:
 
 def test_without_workers_the_way_back_is_refused_before_a_write_is(it: Stage) -> None:
     """A database that nobody follows looks like one in which nothing happened."""
+    refused = script(it, "scripts.preflight")
+    assert refused.returncode == 1
+    assert "stream-limits" in refused.stdout
+    window = script(it, "scripts.window")
+    assert window.returncode == 1
+    assert "stream-limits: " in window.stdout
+    it.pulumi.config_set("pgleap:preflight.accept.stream-limits", "a rehearsal of what becomes of it")
     forward(it)
     found = way_back(it)
     assert found["lossless"] == "no, because"
