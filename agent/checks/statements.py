@@ -26,9 +26,11 @@ UNSERVED = (
     ("wants a serializable transaction", r"\misolation\s+level\s+serializable\M|transaction_isolation\M.*serializable"),
     ("takes advisory locks, which each server has for itself", r"\mpg_(try_)?advisory_(xact_)?lock"),
 )
-# What a foreign key asks on behalf of a write (ri_triggers.c), where functions' statements are tracked too.
-_FOREIGN_KEY = r"^SELECT \S+ FROM ONLY .* x WHERE .* FOR KEY SHARE OF x$"
-READ_WRITE = r"\mread\s+write\M|(default_)?transaction_read_only\s*(=|to)\s*'?(off|false|no|0)"
+# What a foreign key asks on behalf of a write (ri_triggers.c; without ONLY of a partitioned table), where functions' statements are
+# tracked too.
+_FOREIGN_KEY = r"^SELECT \S+ FROM (ONLY )?.* x WHERE .* FOR KEY SHARE OF x$"
+# ALTER ROLE and ALTER DATABASE say so for others: what they left is the check READ_ONLY_SETTINGS's.
+READ_WRITE = r"^(?!\s*alter\M).*(\mread\s+write\M|transaction_read_only\s*(=|to)\s*'?(off|false|no|0))"
 
 
 def _matching(sight: Sight, pattern: str) -> List[Dict[str, Any]]:

@@ -19,8 +19,12 @@ from tests.lab.test_status import traces
 pytestmark = pytest.mark.lab
 
 SECONDS = 10  # for the whole fleet
-# What the lab has on purpose, for a rehearsal to show what becomes of it: an unlogged table with rows.
-OF_THE_LAB = {CheckName.UNLOGGED_TABLES.value}
+# What the lab has on purpose, for a rehearsal to show what becomes of it.
+OF_THE_LAB = {
+    CheckName.UNLOGGED_TABLES.value: "basket",
+    CheckName.READ_ONLY_SETTINGS.value: "app_writer in the database metrics",
+    CheckName.REPLICA_IDENTITY.value: "KEYLESS",
+}
 Fault = AbstractContextManager[None]
 
 
@@ -59,8 +63,10 @@ def faults(it: Stage) -> dict[tuple[CheckName, str], Fault]:
         (CheckName.SUBSCRIPTIONS, "db1"): sql(
             it, f"{subscription} WITH (connect = false); ALTER SUBSCRIPTION planted ENABLE;", unsubscribe
         ),
-        (CheckName.READ_ONLY_SETTINGS, "db1"): sql(
-            it, "CREATE ROLE planted; ALTER ROLE planted SET default_transaction_read_only = off;", "DROP ROLE planted;"
+        (CheckName.LINKS_TO_STACK, "db1"): sql(
+            it,
+            "CREATE EXTENSION postgres_fdw; CREATE SERVER planted FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host 'db2.internal.ln');",
+            "DROP EXTENSION postgres_fdw CASCADE;",
         ),
         (CheckName.AUTHENTICATION, "db1"): sql(
             it,
