@@ -73,8 +73,9 @@ def faults(it: Stage) -> dict[tuple[CheckName, str], Fault]:
         ),
         (CheckName.SEQUENCES, "db1"): sql(
             it,
-            "CREATE SEQUENCE planted_numbers AS smallint; SELECT setval('planted_numbers', 32000);",
-            "DROP SEQUENCE planted_numbers;",
+            # Not by setval: that would stand among the statements that no standby serves ever after.
+            "CREATE SEQUENCE planted_numbers AS smallint START 32000; CREATE TABLE planted_row AS SELECT nextval('planted_numbers');",
+            "DROP TABLE planted_row; DROP SEQUENCE planted_numbers;",
         ),
         (CheckName.CLUSTER_MANAGERS, "db2"): running(it, "db2", "patroni"),
         (CheckName.PGBOUNCER, "web4"): running(it, "web4", "pgbouncer"),
