@@ -14,9 +14,10 @@ from tests.components.stack import Ground, Snapshots, Stack, opened
 from tests.unit.example_config import fleet_config
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def nothing_refuses() -> Iterator[None]:
-    """The checks of preflight ask a real PostgreSQL, as tests/preflight and the lab have it."""
+    """The checks of preflight ask a real PostgreSQL, as tests/preflight and the lab have it. Not for the session: other folders' tests
+    would run with it."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(preflight, "refuse_open", lambda *_: None)
         yield
