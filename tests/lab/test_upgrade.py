@@ -16,7 +16,6 @@ from rehearsal.rehearse import Judgement
 from rehearsal.stage import Stage, psql_as_root
 from rehearsal.traffic import install
 from rehearsal.traffic.log import Operation, read
-from tests.lab.preflight_seen import SECONDS, report, strange, with_status
 
 pytestmark = pytest.mark.lab
 
@@ -85,16 +84,6 @@ def test_prepare(on_stage: Stage) -> None:
         "postgres", "SELECT count(*) FROM pg_stat_replication WHERE application_name = 'db-a' AND state = 'streaming'"
     )
     assert streaming.strip() == "1"
-
-
-def test_preflight_has_an_answer_to_everything_once_db_a_is_there(on_stage: Stage) -> None:
-    """What it could not look at before the base backup is what fails in the window."""
-    found = report(on_stage)
-    assert with_status(found, "refuse") == {}
-    assert strange(found) == []
-    unseen = {row["name"]: row["notChecked"] for row in found["checks"] if row["status"] == "not checked"}
-    assert unseen.keys() <= {"bastion"}, unseen  # the lab has none
-    assert found["seconds"] < SECONDS
 
 
 def test_readonly_stops_before_anything_changes_over_what_a_check_refuses(on_stage: Stage) -> None:
