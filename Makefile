@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 # An operator's machine keeps compiled modules; without them each command begins 0.7 s later (measured, two cores).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help fmt check test-fast test faults way-back rehearsal lab lab-down clean
+.PHONY: help fmt check test-fast test faults way-back rehearsal figures trials lab lab-down clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -31,6 +31,7 @@ test-fast: $(INSTALLED)  ## unit, component and agent tests: no root, seconds
 	$(BIN)/pytest -m "not lab and not faults and not way_back and not engine and not postgres" -n 2
 
 test: $(INSTALLED)  ## every test but those of `faults` and `way-back`: also the real engine over a simulated fleet, and the lab
+	@command -v chromium >/dev/null || { echo "Installing chromium"; apt-get update -q; apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; }
 	$(BIN)/pytest -m "not lab and not faults and not way_back and not postgres" -n 2
 	$(BIN)/pytest -m postgres
 	$(BIN)/pytest -m lab
@@ -43,11 +44,22 @@ faults: $(INSTALLED)  ## what can break is broken on the lab's servers, a quarte
 way-back: $(INSTALLED)  ## after cutover, two minutes of writes, and back: nothing is lost; then forward again; ten minutes
 	$(BIN)/pytest -m way_back -v -s
 
-rehearsal: $(INSTALLED)  ## the whole upgrade on real servers under traffic, judged
-	$(BIN)/python -m rehearsal rehearse
+# What a rehearsal is given: CONFIG=Pulumi.prod.yaml DATA=databases=20,relations=8000 TRAFFIC=reads=50,writes=20
+# SCHEMA="shop_real=shop.sql crm.sql" DRILL=yes
+GIVEN = $(if $(CONFIG),--config $(CONFIG)) $(if $(DATA),--data $(DATA)) $(if $(TRAFFIC),--traffic $(TRAFFIC)) \
+	$(foreach file,$(SCHEMA),--schema-from $(file))
 
-lab: $(INSTALLED)  ## the same fleet with its traffic, left running for you
-	$(BIN)/python -m rehearsal lab
+rehearsal: $(INSTALLED)  ## the whole upgrade on real servers under traffic, judged; CONFIG=, DATA=, TRAFFIC=, SCHEMA=, DRILL=yes
+	$(BIN)/python -m rehearsal rehearse $(GIVEN) $(if $(DRILL),--drill)
+
+figures: $(INSTALLED)  ## keep the last rehearsal's report in docs/rehearsal/, and write README's and the runbook's figures and pictures from it; REPORT=
+	$(BIN)/python -m rehearsal.report.readme $(REPORT)
+
+trials: $(INSTALLED)  ## windows on data of seven shapes, each forecast beforehand; writes docs/forecast.json; twenty minutes; WINDOWS=
+	$(BIN)/python -m rehearsal trials $(if $(WINDOWS),--windows $(WINDOWS))
+
+lab: $(INSTALLED)  ## the same fleet with its traffic, left running for you; CONFIG=, DATA=, TRAFFIC=, SCHEMA=
+	$(BIN)/python -m rehearsal lab $(GIVEN)
 
 lab-down: $(INSTALLED)  ## remove every trace of the lab, also after a crash
 	$(BIN)/python -m rehearsal lab-down

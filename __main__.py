@@ -6,13 +6,14 @@ from typing import Any
 
 import pulumi
 
-from agent.states import Phase
+from agent.states import MOVES, REHEARSAL_MOVES, Phase
+from components import plan, rehearsal_plan
 from components.agent_program import agent_program
 from components.fleet import Fleet
 from components.fleet_args import FleetArgs
 from components.instances import on_destroy
 from components.phases import MoveRefusedError, check_move
-from components.plan import authority, plan
+from components.rehearsal import Rehearsal
 from components.stack_config import load
 from components.step import Reach
 
@@ -26,7 +27,8 @@ def allow(finished: Any) -> bool:
     try:
         without_target = settings.target.lost and settings.accept_data_loss
         round_before = int(finished["round"]) if finished else 0
-        check_move(before, round_before, settings.phase, settings.round, without_target=without_target)
+        moves = REHEARSAL_MOVES if settings.rehearsal else MOVES
+        check_move(before, round_before, settings.phase, settings.round, without_target=without_target, moves=moves)
     except MoveRefusedError as refused:
         raise pulumi.RunError(str(refused)) from None
     return True
@@ -42,16 +44,26 @@ reach = Reach(
     allowed=itself.get_output("finished").apply(allow),
 )
 instances_before = itself.get_output("instances").apply(lambda ids: dict(ids or {}))
-fleet = Fleet("fleet", FleetArgs(settings, config.secrets, reach, agent_program(), instances_before))
-
+program = agent_program(rehearsal=settings.rehearsal)
+args = FleetArgs(settings, config.secrets, reach, program, instances_before)
+declared: Fleet | Rehearsal
+if settings.rehearsal:
+    declared = rehearsal = Rehearsal("rehearsal", args)
+    pulumi.export("rehearsal", True)
+    pulumi.export("authority", rehearsal_plan.authority(settings))
+    pulumi.export("plan", rehearsal_plan.plan(settings))
+    pulumi.export("leftOut", rehearsal_plan.left_out(settings))
+    pulumi.export("measured", rehearsal.measured)
+else:
+    declared = fleet = Fleet("fleet", args)
+    pulumi.export("authority", plan.authority(settings))
+    pulumi.export("plan", plan.plan(settings))
+    # What is told in prepare stands in every later preview: what a way back after cutover would not bring along.
+    told = fleet.after_cutover if settings.phase is Phase.PREPARE else itself.get_output("afterCutover")
+    pulumi.export("afterCutover", told)
 pulumi.export("phase", settings.phase.value)
 pulumi.export("round", settings.round)
-pulumi.export("authority", authority(settings))
-pulumi.export("plan", plan(settings))
-pulumi.export("finished", fleet.finished)
-# What is told in prepare stands in every later preview: what a way back after cutover would not bring along.
-told = fleet.after_cutover if settings.phase is Phase.PREPARE else itself.get_output("afterCutover")
-pulumi.export("afterCutover", told)
-if fleet.instances:
-    pulumi.export("instances", fleet.instances)
+pulumi.export("finished", declared.finished)
+if declared.instances:
+    pulumi.export("instances", declared.instances)
     pulumi.export("onDestroy", on_destroy(settings))

@@ -1,4 +1,8 @@
-"""The agent's entry: `agent.pyz <verb>`, the desired state as JSON on stdin, one line of facts on stdout."""
+"""The agent's entry: `agent.pyz <verb>`, the desired state as JSON on stdin, one line of facts on stdout.
+
+Two programs are packed from it. The window's knows no verb of a rehearsal; the rehearsal's knows no other, and keeps its files in a
+folder of its own: what could seal, open or change a hosts file cannot be asked of it.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +10,48 @@ import importlib
 import json
 import os
 import sys
-from typing import Any, Callable, List, Mapping
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
-from agent import copies, detached, retirement
+from agent import copies, detached, rehearsal, rehearsal_guard, retirement
 from agent.install import INSTALLED
 from agent.report import Facts, Refusal
-from agent.server import Server
-from agent.states import Verb
+from agent.server import STATE_FOLDER, Server
+from agent.states import REHEARSAL_VERBS, Verb
 
 # Its own unit and its own lock: it may go on while other verbs run.
-LONG = (Verb.UPGRADE_TARGET, Verb.NEW_REPLICA)
+LONG = (Verb.UPGRADE_TARGET, Verb.NEW_REPLICA, Verb.REHEARSAL_TARGET)
 # They only read: no lock, so that they neither wait for a step nor hold one up.
 READING = (Verb.OBSERVE, Verb.PREFLIGHT)
 # How long a verb waits for another one's run on this server, in seconds: longer than any short verb takes.
 PATIENCE = 120
+
+
+@dataclass(frozen=True)
+class Program:
+    """One of the two: the verbs that it can be asked for, where it is installed, where its files lie, and what its units run."""
+
+    verbs: Tuple[Verb, ...]
+    installed: str
+    folder: str
+    units: Mapping[str, Callable[[Server], None]]
+
+    def verb(self, name: str) -> Verb:
+        """Raises Refusal if it is none of its own."""
+        if name not in [verb.value for verb in self.verbs]:
+            raise Refusal(
+                f"one of {', '.join(verb.value for verb in self.verbs)}",
+                f"{name}, which this program cannot be asked for",
+                "see that pgleap:rehearsal in the stack config is what it is to be",
+            )
+        return Verb(name)
+
+
+WINDOW = Program(
+    tuple(verb for verb in Verb if verb not in REHEARSAL_VERBS), INSTALLED, STATE_FOLDER, {"copies": copies.copies}
+)
+REHEARSAL = Program(REHEARSAL_VERBS, rehearsal.INSTALLED, rehearsal.FOLDER, {"guard": rehearsal_guard.guard})
+PROGRAMS: Dict[str, Program] = {program.installed: program for program in (WINDOW, REHEARSAL)}
 
 
 def verb_function(verb: Verb) -> Callable[[Mapping[str, Any], Server], Facts]:
@@ -29,8 +61,10 @@ def verb_function(verb: Verb) -> Callable[[Mapping[str, Any], Server], Facts]:
     return function
 
 
-def act(verb: Verb, desired: Mapping[str, Any], server: Server) -> Facts:
+def act(verb: Verb, desired: Mapping[str, Any], machine: Server, program: Program = WINDOW) -> Facts:
     """Do what is asked, alone on this server, and tell how long it took. Raises Refusal."""
+    program.verb(verb.value)
+    server = machine.keeping_in(program.folder)
     began = server.monotonic()
     facts: Facts
     if retirement.is_over(verb, server):
@@ -40,7 +74,7 @@ def act(verb: Verb, desired: Mapping[str, Any], server: Server) -> Facts:
         if long.is_short(desired, server):
             facts = verb_function(verb)(desired, server)
         else:
-            facts = detached.ask(verb.value, desired, server, INSTALLED, long.goes_on_alone(desired, server))
+            facts = detached.ask(verb.value, desired, server, program.installed, long.goes_on_alone(desired, server))
     elif verb in READING:
         facts = verb_function(verb)(desired, server)
     else:
@@ -50,18 +84,23 @@ def act(verb: Verb, desired: Mapping[str, Any], server: Server) -> Facts:
     return {"server": desired["server"], "verb": verb.value, **facts, "took": took}
 
 
-def main(argv: List[str]) -> int:
+def run_unit(verb: Verb, machine: Server, program: Program) -> int:
+    """Inside a long verb's unit: do what it was begun for. The exit status. Raises Refusal."""
+    program.verb(verb.value)
+    return detached.run_request(verb.value, verb_function(verb), machine.keeping_in(program.folder))
+
+
+def main(argv: List[str], program: Program = WINDOW) -> int:
     """Run a verb; 0 with facts on stdout, 1 with a refusal on stderr."""
-    server = Server()
+    machine = Server()
     os.umask(0o022)
     try:
         if argv[:1] == ["run"]:
-            verb = Verb(argv[1])
-            return detached.run_request(verb.value, verb_function(verb), server)
-        if argv == ["copies"]:
-            copies.copies(server)
+            return run_unit(program.verb(argv[1]), machine, program)
+        if len(argv) == 1 and argv[0] in program.units:
+            program.units[argv[0]](machine.keeping_in(program.folder))
             return 0
-        facts = act(Verb(argv[0]), json.load(sys.stdin), server)
+        facts = act(program.verb(argv[0]), json.load(sys.stdin), machine, program)
     except Refusal as refused:
         print(f"pgleap: {refused}", file=sys.stderr)
         return 1

@@ -48,12 +48,17 @@ def is_sealed(server: Server, cluster: Cluster) -> bool:
 
 
 def write_rules(
-    server: Server, cluster: Cluster, readers: Sequence[str], sealed: bool, on_target: bool = False
+    server: Server,
+    cluster: Cluster,
+    readers: Sequence[str],
+    sealed: bool,
+    on_target: bool = False,
+    root_as_superuser: bool = False,
 ) -> List[str]:
     """Write both files if they differ; which were written. What runs must be told by a reload."""
-    upgrader = cluster.superuser if on_target else None
-    identities = partial(client_rules.with_identities, upgrader=upgrader)
-    rules = partial(client_rules.with_rules, readers=readers, sealed=sealed, upgrader=upgrader)
+    upgrader, root_as = (cluster.superuser if wanted else None for wanted in (on_target, root_as_superuser))
+    identities = partial(client_rules.with_identities, upgrader=upgrader, root_as=root_as)
+    rules = partial(client_rules.with_rules, readers=readers, sealed=sealed, upgrader=upgrader, root_as=root_as)
     changed = []
     for file, render in ((cluster.ident_file, identities), (cluster.hba_file, rules)):
         if not server.path(file).exists():

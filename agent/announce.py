@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Mapping, Optional
 
-from agent import authority, journal, loss
+from agent import authority, journal, loss, rehearsal
 from agent.cluster import from_desired
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
@@ -26,6 +26,8 @@ def announce(desired: Mapping[str, Any], server: Server) -> Facts:
     phase, round_, is_target = Phase(desired["phase"]), int(desired["round"]), desired["side"] == "DB_A"
     if is_target and phase in (Phase.PREPARE, Phase.READONLY):
         authority.refuse_to_seal_open_target(own)
+    if is_target or phase is not Phase.PREPARE:
+        rehearsal.refuse_beside_rehearsal(server, "DB_A" if is_target else "the old primary of a window")
     accepted = desired.get("acceptDataLoss")
     told_from = desired.get("lossToldFrom") if accepted is False else None
     would_be_lost = _would_be_lost(told_from, desired["address"], server) if told_from else ""

@@ -22,6 +22,10 @@ IDENT_MAP = "pgleap"
 # The replicas of DB_A: a block of its own, which stays when pgleap goes.
 STANDBYS_BEGIN = "# replicas of this server, let in by pgleap: begin\n"
 STANDBYS_END = "# replicas of this server: end\n"
+# A rehearsal's own role on the old primary, and its block, which stands beside a window's.
+REHEARSAL = "pgleap_rehearsal"
+REHEARSAL_BEGIN = "# a rehearsal of pgleap's: begin (do not edit)\n"
+REHEARSAL_END = "# a rehearsal of pgleap's: end\n"
 
 
 def split(text: str) -> Tuple[str, str]:
@@ -36,12 +40,16 @@ def is_sealed(text: str) -> bool:
     return SEALED in split(text)[0]
 
 
-def with_rules(text: str, readers: Sequence[str], sealed: bool, upgrader: Optional[str] = None) -> str:
+def with_rules(
+    text: str, readers: Sequence[str], sealed: bool, upgrader: Optional[str] = None, root_as: Optional[str] = None
+) -> str:
     """The pg_hba.conf in which root gets in over the socket, the `readers` (addresses) as the role pgleap and, unless `sealed`,
-    everybody else as before. `upgrader` is the superuser as whom pg_upgrade comes in on a sealed DB_A."""
+    everybody else as before. `upgrader` is the superuser as whom pg_upgrade comes in on a sealed DB_A, `root_as` the one as whom root
+    does where pgleap has no role of its own."""
     lines = [BEGIN, f"local all {LOCAL_ROLE} peer map={IDENT_MAP}\n"]
-    if sealed and upgrader is not None:
-        lines.append(f'local all "{upgrader}" peer map={IDENT_MAP}\n')
+    superuser = upgrader or root_as
+    if sealed and superuser is not None:
+        lines.append(f'local all "{superuser}" peer map={IDENT_MAP}\n')
     for reader in readers:
         network = f"{reader}/{ip_address(reader).max_prefixlen}"
         lines.append(f"host replication {READER} {network} scram-sha-256\n")
@@ -65,12 +73,38 @@ def without_rules(text: str) -> str:
     return split(text)[1]
 
 
-def with_identities(text: str, upgrader: Optional[str] = None) -> str:
-    """The pg_ident.conf in which root may be our local role and, on DB_A, the operating system's postgres the superuser."""
+def with_identities(text: str, upgrader: Optional[str] = None, root_as: Optional[str] = None) -> str:
+    """The pg_ident.conf in which root may be our local role, or `root_as`, and, on DB_A, the operating system's postgres the superuser."""
     lines = [f"{IDENT_MAP} root {LOCAL_ROLE}\n"]
+    if root_as is not None:
+        lines.append(f'{IDENT_MAP} root "{root_as}"\n')
     if upgrader is not None:
         lines.append(f'{IDENT_MAP} postgres "{upgrader}"\n')
     return "".join([BEGIN, *lines, END, split(text)[1]])
+
+
+def with_rehearsal(text: str, reader: str) -> str:
+    """The pg_hba.conf in which the rehearsal's role streams, and reads the database postgres, from the address `reader` and from nowhere
+    else. Right after pgleap's own block, so that a seal stays what it is."""
+    network = f"{reader}/{ip_address(reader).max_prefixlen}"
+    block = "".join(
+        [
+            REHEARSAL_BEGIN,
+            f"host replication,postgres {REHEARSAL} {network} scram-sha-256\n",
+            f"host replication,all {REHEARSAL} all reject\nlocal replication,all {REHEARSAL} reject\n",
+            REHEARSAL_END,
+        ]
+    )
+    ours, rest = split(without_rehearsal(text))
+    return ours + block + rest
+
+
+def without_rehearsal(text: str) -> str:
+    """The rules without that block."""
+    before, begin, after = text.partition(REHEARSAL_BEGIN)
+    if not begin or REHEARSAL_END not in after:
+        return text
+    return before + after.split(REHEARSAL_END, 1)[1]
 
 
 def with_standbys(text: str, user: str, addresses: Sequence[str], method: str) -> str:

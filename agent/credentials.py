@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import os
 import re
-from typing import Any, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from agent import client_rules, functions
 from agent.client_rules import READER
@@ -28,16 +28,12 @@ def credentials(desired: Mapping[str, Any], server: Server) -> Facts:
 
     A new replica also gets that of `replication`: the fleet's own role that it streams as.
     """
-    changed: List[str] = []
     password = desired["password"]
-    lines = [password_line(READER, password)]
+    passwords = {READER: password}
     streams_as = desired.get("replication")
     if streams_as:
-        lines.append(password_line(streams_as["user"], streams_as["password"]))
-    file, text = server.path(PASSWORD_FILE), "".join(lines)
-    if not file.exists() or file.read_text() != text:
-        server.write_durably(PASSWORD_FILE, text.encode(), mode=0o600, owner=server.owner(OS_USER))
-        changed.append(f"wrote {PASSWORD_FILE}")
+        passwords[streams_as["user"]] = streams_as["password"]
+    changed = keep_passwords(server, passwords)
     if desired["owns_role"]:
         changed += have_role(Postgres(server, from_desired(desired["postgres"]), desired["address"]), password)
     return {
@@ -61,17 +57,7 @@ def password_of(user: str, text: str) -> Optional[str]:
 
 def have_role(postgres: Postgres, password: str) -> List[str]:
     """Create or mend the role and its functions; nothing is written (and no transaction id taken) if they are right."""
-    found = postgres.rows(
-        f"SELECT rolpassword, rolreplication AND rolcanlogin AND NOT rolsuper AS fits FROM pg_authid WHERE rolname = '{READER}'"
-    )
-    statements = {}
-    if not found or not found[0]["fits"] or not verifies(found[0]["rolpassword"] or "", password):
-        statements[f"{'altered' if found else 'created'} the role {READER}"] = (
-            # log_statement must not have even the verifier; a superuser may switch it off for its own session.
-            "SET log_statement = 'none'; SET log_min_error_statement = 'panic';\n"
-            f"{'ALTER' if found else 'CREATE'} ROLE {READER} LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE "
-            f"PASSWORD '{scram_verifier(password)}';"
-        )
+    statements = role_statements(postgres, READER, password)
     sealed = client_rules.is_sealed(postgres.server.path(postgres.cluster.hba_file).read_text())
     if statements and sealed:
         raise Refusal(
@@ -87,6 +73,32 @@ def have_role(postgres: Postgres, password: str) -> List[str]:
     for database in without:
         functions.make(postgres, database)
     return list(statements) + [f"made the functions of the schema pgleap in {database}" for database in without]
+
+
+def role_statements(postgres: Postgres, role: str, password: str) -> Dict[str, str]:
+    """What makes or mends a role that streams: what it does, and the SQL; nothing if it is right."""
+    found = postgres.rows(
+        f"SELECT rolpassword, rolreplication AND rolcanlogin AND NOT rolsuper AS fits FROM pg_authid WHERE rolname = '{role}'"
+    )
+    if found and found[0]["fits"] and verifies(found[0]["rolpassword"] or "", password):
+        return {}
+    return {
+        f"{'altered' if found else 'created'} the role {role}": (
+            # log_statement must not have even the verifier; a superuser may switch it off for its own session.
+            "SET log_statement = 'none'; SET log_min_error_statement = 'panic';\n"
+            f"{'ALTER' if found else 'CREATE'} ROLE {role} LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE "
+            f"PASSWORD '{scram_verifier(password)}';"
+        )
+    }
+
+
+def keep_passwords(server: Server, passwords: Mapping[str, str]) -> List[str]:
+    """Have these roles' passwords, and no others, where pgleap's programs find them. What was done."""
+    file, text = server.path(PASSWORD_FILE), "".join(password_line(*each) for each in passwords.items())
+    if file.exists() and file.read_text() == text:
+        return []
+    server.write_durably(PASSWORD_FILE, text.encode(), mode=0o600, owner=server.owner(OS_USER))
+    return [f"wrote {server.place(PASSWORD_FILE)}"]
 
 
 def scram_verifier(password: str, salt: bytes = b"", iterations: int = SCRAM_ITERATIONS) -> str:

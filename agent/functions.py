@@ -9,23 +9,30 @@ import hashlib
 from typing import List
 
 from agent import coverage
-from agent.client_rules import READER
+from agent.client_rules import READER, REHEARSAL
 from agent.journal import JOURNAL_FILE
 from agent.postgres import Postgres
 
 # Databases looked at side by side.
 AT_ONCE = 4
 _AS_OWNER = "STABLE SECURITY DEFINER SET search_path = pg_catalog"
+
+
+def _configuration(schema: str) -> str:
+    """What a server shows of its configuration."""
+    return f"""
+CREATE OR REPLACE FUNCTION {schema}.settings(OUT name text, OUT setting text, OUT by_alter_system boolean) RETURNS SETOF record
+  LANGUAGE sql {_AS_OWNER}
+  AS $$ SELECT name, setting, sourcefile LIKE '%/postgresql.auto.conf' FROM pg_file_settings WHERE applied $$;
+CREATE OR REPLACE FUNCTION {schema}.rules(OUT hba text, OUT ident text) LANGUAGE sql {_AS_OWNER}
+  AS $$ SELECT pg_read_file(current_setting('hba_file')), pg_read_file(current_setting('ident_file')) $$;
+"""
+
+
 # In the database postgres: what a server tells of itself.
 _OF_THE_SERVER = f"""
 CREATE OR REPLACE FUNCTION pgleap.journal() RETURNS text LANGUAGE sql {_AS_OWNER}
-  AS $$ SELECT pg_read_file('{JOURNAL_FILE}') $$;
-CREATE OR REPLACE FUNCTION pgleap.settings(OUT name text, OUT setting text, OUT by_alter_system boolean) RETURNS SETOF record
-  LANGUAGE sql {_AS_OWNER}
-  AS $$ SELECT name, setting, sourcefile LIKE '%/postgresql.auto.conf' FROM pg_file_settings WHERE applied $$;
-CREATE OR REPLACE FUNCTION pgleap.rules(OUT hba text, OUT ident text) LANGUAGE sql {_AS_OWNER}
-  AS $$ SELECT pg_read_file(current_setting('hba_file')), pg_read_file(current_setting('ident_file')) $$;
-"""
+  AS $$ SELECT pg_read_file('{JOURNAL_FILE}') $$;""" + _configuration("pgleap")
 # In every database: what it holds, for the way back after cutover. Values in a text form that two versions write alike.
 _OF_A_DATABASE = f"""
 CREATE OR REPLACE FUNCTION pgleap.contents(tables text[], wholly boolean, OUT name text, OUT rows bigint, OUT digest text)
@@ -51,26 +58,37 @@ CREATE OR REPLACE FUNCTION pgleap.sequences(OUT name text, OUT last bigint, OUT 
   AS $$ SELECT s.name, v.last, v.called FROM (SELECT format('%I.%I', schemaname, sequencename) AS name FROM pg_sequences) s,
     LATERAL pgleap.sequence(s.name) v $$;
 """
-_GRANTS = f"""
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgleap FROM PUBLIC;
-GRANT USAGE ON SCHEMA pgleap TO {READER};
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pgleap TO {READER};
+
+
+def _grants(role: str) -> str:
+    """Of the schema of the role's own name."""
+    return f"""
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {role} FROM PUBLIC;
+GRANT USAGE ON SCHEMA {role} TO {role};
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {role} TO {role};
 DO $$ BEGIN
-  IF NOT has_database_privilege('{READER}', current_database(), 'CONNECT') THEN
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO {READER}', current_database());
+  IF NOT has_database_privilege('{role}', current_database(), 'CONNECT') THEN
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO {role}', current_database());
   END IF;
 END $$;
 """
-_TAKE_AWAY = f"""
-DROP SCHEMA IF EXISTS pgleap CASCADE;
+
+
+def _take_away(role: str) -> str:
+    return f"""
+DROP SCHEMA IF EXISTS {role} CASCADE;
 DO $$ BEGIN
   IF EXISTS (SELECT FROM pg_database d, aclexplode(d.datacl) a
-      WHERE d.datname = current_database() AND a.grantee = to_regrole('{READER}')) THEN
-    EXECUTE format('REVOKE ALL ON DATABASE %I FROM {READER}', current_database());
+      WHERE d.datname = current_database() AND a.grantee = to_regrole('{role}')) THEN
+    EXECUTE format('REVOKE ALL ON DATABASE %I FROM {role}', current_database());
   END IF;
 END $$;
 """
+
+
+_GRANTS = _grants(READER)
 MARK = f"pgleap {hashlib.sha256((_OF_A_DATABASE + _OF_THE_SERVER + _GRANTS).encode()).hexdigest()[:12]}"
+REHEARSAL_MARK = f"pgleap {hashlib.sha256((_configuration(REHEARSAL) + _grants(REHEARSAL)).encode()).hexdigest()[:12]}"
 
 
 def missing(postgres: Postgres) -> List[str]:
@@ -99,4 +117,25 @@ def make(postgres: Postgres, database: str) -> None:
 def drop(postgres: Postgres) -> None:
     """Take them away from every database."""
     for database in coverage.databases(postgres):
-        postgres.execute(_TAKE_AWAY, database)
+        postgres.execute(_take_away(READER), database)
+
+
+def make_for_rehearsal(postgres: Postgres) -> None:
+    """What a rehearsal's copy is configured by, for the rehearsal's role, in the database postgres alone."""
+    postgres.execute(
+        f"BEGIN; CREATE SCHEMA IF NOT EXISTS {REHEARSAL}; {_configuration(REHEARSAL)} {_grants(REHEARSAL)}"
+        f" COMMENT ON SCHEMA {REHEARSAL} IS '{REHEARSAL_MARK}'; COMMIT;"
+    )
+
+
+def are_there_for_rehearsal(postgres: Postgres) -> bool:
+    """Whether they stand as they are to be."""
+    found = postgres.rows(
+        f"SELECT obj_description(oid, 'pg_namespace') AS mark FROM pg_namespace WHERE nspname = '{REHEARSAL}'"
+    )
+    return bool(found) and found[0]["mark"] == REHEARSAL_MARK
+
+
+def drop_for_rehearsal(postgres: Postgres) -> None:
+    """Take them away again, and what the role may."""
+    postgres.execute(_take_away(REHEARSAL))

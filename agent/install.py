@@ -14,10 +14,16 @@ from agent.report import Facts, Refusal
 from agent.server import Server
 
 INSTALLED = "/usr/local/lib/pgleap/agent.pyz"
+DELIVERED = ".pgleap-agent-*.pyz"
 
 
 def install(desired: Mapping[str, Any], server: Server) -> Facts:
     """Put the archive this runs from at INSTALLED, its modules compiled, if its SHA-256 is the `sha256` asked for."""
+    return put(desired, server, INSTALLED, DELIVERED)
+
+
+def put(desired: Mapping[str, Any], server: Server, installed: str, delivered: str) -> Facts:
+    """The same, for a program that is `installed` elsewhere. `delivered` is what its deliveries are called."""
     archive = server.archive
     content = archive.read_bytes()
     found, name = hashlib.sha256(content).hexdigest(), desired["server"]
@@ -27,17 +33,17 @@ def install(desired: Mapping[str, Any], server: Server) -> Facts:
             f"{found[:12]} in {archive}",
             f"have it delivered again: pulumi up --replace '**::{name}-agent-file' --replace '**::{name}-agent'",
         )
-    for other in archive.parent.glob(".pgleap-agent-*.pyz"):
+    for other in archive.parent.glob(delivered):
         if other != archive:
             other.unlink()
-    path, content = server.path(INSTALLED), compiled(content)
+    path, content = server.path(installed), compiled(content, installed)
     if path.exists() and path.read_bytes() == content:
         return {"changed": [], "because": "this agent is installed already"}
-    server.write_durably(INSTALLED, content, mode=0o755, owner=server.owner("root"))
-    return {"changed": [f"installed {INSTALLED}"], "because": "another agent, or none, was installed"}
+    server.write_durably(installed, content, mode=0o755, owner=server.owner("root"))
+    return {"changed": [f"installed {installed}"], "because": "another agent, or none, was installed"}
 
 
-def compiled(content: bytes) -> bytes:
+def compiled(content: bytes, installed: str = INSTALLED) -> bytes:
     """The archive with each module compiled beside its source: an archive keeps no cache, and each step would compile them anew
     (0.1 s of refused writes, measured). A Python of another version takes the sources (documentation, "zipimport")."""
     packed = io.BytesIO()
@@ -49,7 +55,7 @@ def compiled(content: bytes) -> bytes:
                 file = py_compile.compile(
                     f"{folder}/{entry.filename}",
                     cfile=f"{folder}/{entry.filename}c",
-                    dfile=f"{INSTALLED}/{entry.filename}",
+                    dfile=f"{installed}/{entry.filename}",
                     doraise=True,
                     invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
                 )

@@ -11,18 +11,12 @@ from agent.postgres import wait_until
 from agent.report import Facts, Refusal, progress
 from agent.seal import SEAL_FILE
 from agent.states import Phase
-from agent.target import SLOT, UpgradeTarget
-
-TO_PREPARE = (
-    "writes come back with: pulumi config set phase prepare && pulumi config set round <one higher> && pulumi up"
-)
+from agent.target import UpgradeTarget
 
 
 def major_upgrade(target: UpgradeTarget) -> Facts:
     """Bring DB_A to the new version, from exactly the old primary's fence. Raises Refusal; DB_A then serves nobody."""
-    server = target.server
-    began = server.monotonic()
-    own = journal.must_read(server)
+    own = journal.must_read(target.server)
     came = target.progress().get("newCluster")
     if (
         own.authority is not Authority.NONE
@@ -33,32 +27,43 @@ def major_upgrade(target: UpgradeTarget) -> Facts:
     fence = _live_fence(target)
     if came == "upgraded":
         if own.upgraded_at != fence:
-            raise Refusal(f"DB_A upgraded at the fence {fence}", f"it was upgraded at {own.upgraded_at}", TO_PREPARE)
+            raise Refusal(
+                f"DB_A upgraded at the fence {fence}", f"it was upgraded at {own.upgraded_at}", target.to_prepare
+            )
         changed = [] if target.new.is_running() else ["started PostgreSQL"]
         target.new.start()
         _verify_sealed(target)
         return {"changed": changed, "because": "DB_A was upgraded at this fence already", "fence": vars(fence)}
-    seconds: Dict[str, float] = {}
-    if came != "filled":
-        _refuse_linked(target)
-        if not target.is_promoted():
-            _timed(target, seconds, "promote", lambda: _promote(target, fence))
-        elif journal.must_read(server).upgraded_at != fence:
-            raise Refusal(f"DB_A promoted at the fence {fence}", "it was promoted at another one", TO_PREPARE)
-        if came != "fresh":
-            # An earlier run of pg_upgrade stopped before it linked anything: the new cluster is made again, the old one is whole.
-            target.old.start()
-            new_cluster.make(target, configuration.read_old_primary(target.primary))
-        _timed(target, seconds, "stop", target.old.stop)
-        left = target.limits.upgrade - (server.monotonic() - began)
-        _timed(target, seconds, "pg_upgrade", lambda: _run_pg_upgrade(target, left))
-    _timed(target, seconds, "start", lambda: _start_sealed(target))
+    if came != "filled" and target.is_promoted() and own.upgraded_at != fence and not target.is_linked():
+        raise Refusal(f"DB_A promoted at the fence {fence}", "it was promoted at another one", target.to_prepare)
+    seconds = bring_to_new_version(target, lambda: _promote(target, fence))
     return {
         "changed": [f"upgraded from {target.old.cluster.version} to {target.new.cluster.version}"],
         "because": f"the old primary is sealed, and DB_A had replayed its fence {fence.lsn}",
         "fence": vars(fence),
         "seconds": seconds,
     }
+
+
+def bring_to_new_version(target: UpgradeTarget, promotion: Callable[[], None]) -> Dict[str, float]:
+    """From a standby, or from where an earlier run stopped, to the new version, started sealed. `promotion` is called if it is a standby
+    still. The seconds of each act. Raises Refusal."""
+    began = target.server.monotonic()
+    came = target.progress().get("newCluster")
+    seconds: Dict[str, float] = {}
+    if came != "filled":
+        _refuse_linked(target)
+        if not target.is_promoted():
+            _timed(target, seconds, "promote", promotion)
+        if came != "fresh":
+            # An earlier run of pg_upgrade stopped before it linked anything: the new cluster is made again, the old one is whole.
+            target.old.start()
+            new_cluster.make(target, configuration.read_old_primary(target.primary))
+        _timed(target, seconds, "stop", target.old.stop)
+        left = target.limits.upgrade - (target.server.monotonic() - began)
+        _timed(target, seconds, "pg_upgrade", lambda: _run_pg_upgrade(target, left))
+    _timed(target, seconds, "start", lambda: _start_sealed(target))
+    return seconds
 
 
 def _timed(target: UpgradeTarget, seconds: Dict[str, float], name: str, act: Callable[[], None]) -> None:
@@ -72,7 +77,7 @@ def _refuse_linked(target: UpgradeTarget) -> None:
         raise Refusal(
             "a DB_A that pg_upgrade did not touch, or one that it finished",
             "an earlier run of pg_upgrade stopped after it began to link files, so the old cluster here cannot be started",
-            TO_PREPARE,
+            target.to_prepare,
         )
 
 
@@ -115,32 +120,38 @@ def _promote(target: UpgradeTarget, fence: Fence) -> None:
         target.limits.replay,
         f"DB_A to replay the fence {fence.lsn}",
         look,
-        f"see that DB_A streams; if it cannot: {TO_PREPARE}",
+        f"see that DB_A streams; if it cannot: {target.to_prepare}",
     )
     if _live_fence(target) != fence or journal.must_read(server).phase is not Phase.UPGRADE:
         raise Refusal(
             f"the fence {fence} to stand until DB_A is promoted, in phase upgrade",
             "it moved, or the phase did",
-            TO_PREPARE,
+            target.to_prepare,
         )
     old_replicas.refuse_promoted(target.old_replicas, old)
     if target.primary.lost:
         old_replicas.refuse_ahead(target.old_replicas, old, fence)
     journal.update(server, upgraded_at=fence)
+    promote(target)
+
+
+def promote(target: UpgradeTarget) -> None:
+    """Make a primary of the standby, and take its slot on the old primary away. Raises Refusal."""
+    old = target.old
     target.note(databases=str(len(old.databases())))
     progress("promoting DB_A")
     old.execute("SELECT pg_promote(true, 60);")
     wait_until(
-        server,
+        target.server,
         60,
         "DB_A to be promoted",
         lambda: "it is still in recovery" if old.in_recovery() else None,
-        f"see its log; {TO_PREPARE}",
+        f"see its log; {target.to_prepare}",
     )
     if not target.primary.lost:
         # Nobody streams from that slot any more, and a slot left behind fills the old primary's disk.
         target.primary.ask(
-            f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{SLOT}' AND NOT active;"
+            f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{target.slot}' AND NOT active;"
         )
 
 
@@ -157,7 +168,7 @@ def _run_pg_upgrade(target: UpgradeTarget, seconds: float) -> None:
 
     target.note(newCluster="used", folder=folder)
     status = server.stream(
-        *pg_upgrade.command(old, new, target.transfer_mode, target.jobs, check=False),
+        *pg_upgrade.command(server, old, new, target.transfer_mode, target.jobs, check=False),
         user=OS_USER, seconds=max(seconds, 1), folder=folder, on_line=on_line,
     )  # fmt: skip
     if status == 0:
@@ -171,10 +182,10 @@ def _run_pg_upgrade(target: UpgradeTarget, seconds: float) -> None:
         raise Refusal(
             f"DB_A upgraded within {target.limits.upgrade:g} s (limits.upgradeSeconds)",
             f"pg_upgrade was still at: {said[-1] if said else 'its beginning'}; it was ended, DB_A is stopped, its logs are in {folder}",
-            TO_PREPARE,
+            target.to_prepare,
         )
     refused = pg_upgrade.refusal(server, new, folder, "\n".join(said))
-    raise Refusal(refused.expected, f"{refused.found} (DB_A is stopped; logs are kept in {folder})", TO_PREPARE)
+    raise Refusal(refused.expected, f"{refused.found} (DB_A is stopped; logs are kept in {folder})", target.to_prepare)
 
 
 def _start_sealed(target: UpgradeTarget) -> None:
@@ -203,10 +214,11 @@ def _start_sealed(target: UpgradeTarget) -> None:
         # What an update makes belongs to the fleet's superuser: pgleap's own role goes when pgleap goes.
         target.new.execute(updates.read_text(), writing=True, as_role=new.superuser)
     if target.reverse is not None:
-        publisher.make_ready(target.new, target.reverse.left_out, target.jobs)
+        publisher.make_ready(target.new, target.reverse.left_out, target.jobs, compared=not target.rehearsal)
     target.note(newCluster="upgraded")
-    # Last: a slot waits for every transaction under way.
-    statistics.begin(target.new, target.jobs)
+    if not target.rehearsal:
+        # Last: a slot waits for every transaction under way.
+        statistics.begin(target.new, target.jobs)
 
 
 def _lead_a_stream(target: UpgradeTarget) -> None:

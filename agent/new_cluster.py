@@ -42,7 +42,7 @@ def make(target: UpgradeTarget, carried: Carried) -> Dict[str, str]:
         server.run(new.program("initdb"), "--pgdata", new.data, *options, user=OS_USER, timeout=120)
     names = [*carried.by_file, *carried.by_alter_system]
     known, dropped = configuration.split_known(carried, configuration.unknown_settings(server, new, names))
-    configuration.write(server, new, known, {"port": str(new.port)}, auto={})
+    configuration.write(server, new, known, {"port": str(new.port), **target.own_settings}, auto={})
     # The binary reads the whole configuration here: what it refuses is found now and not in the window.
     server.run(new.program("postgres"), "-D", new.config, "-C", "port", user=OS_USER)
     target.write_sealed_rules(new, known)

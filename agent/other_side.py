@@ -15,20 +15,26 @@ ANSWER_SECONDS = 30.0
 
 
 class OtherSide:
-    """Another database server, as pgleap's own role sees it: its journal and positions, live. A `lost` one is not asked."""
+    """Another database server, as pgleap's own role sees it: its journal and positions, live. A `lost` one is not asked.
 
-    def __init__(self, server: Server, name: str, address: str, port: int, psql: str, lost: bool = False) -> None:
+    What it shows is in the schema of the role's own name.
+    """
+
+    def __init__(
+        self, server: Server, name: str, address: str, port: int, psql: str, lost: bool = False, role: str = READER
+    ) -> None:
         self.server = server
         self.name = name
         self.address = address
         self.port = port
         self.psql = psql
         self.lost = lost
+        self.role = role
 
     @classmethod
-    def from_desired(cls, peer: Mapping[str, Any], server: Server, psql: str) -> OtherSide:
+    def from_desired(cls, peer: Mapping[str, Any], server: Server, psql: str, role: str = READER) -> OtherSide:
         """As a desired state names it: server, address, port, and `lost` if it is."""
-        return cls(server, peer["server"], peer["address"], int(peer["port"]), psql, peer.get("lost", False))
+        return cls(server, peer["server"], peer["address"], int(peer["port"]), psql, peer.get("lost", False), role)
 
     def _ask(
         self, sql: str, user: str, database: str = "postgres", seconds: Optional[float] = ANSWER_SECONDS
@@ -48,10 +54,10 @@ class OtherSide:
 
     def ask(self, sql: str, database: str = "postgres", seconds: Optional[float] = ANSWER_SECONDS) -> str:
         """What it answers, within `seconds` (None: however long it takes). Raises Refusal if it cannot be reached."""
-        code, text, error = self._ask(sql, READER, database, seconds)
+        code, text, error = self._ask(sql, self.role, database, seconds)
         if code != 0:
             raise Refusal(
-                f"{self.name} ({self.address}:{self.port}) to answer the role {READER}",
+                f"{self.name} ({self.address}:{self.port}) to answer the role {self.role}",
                 error.strip(),
                 f"see that {self.name} runs and can be reached from here",
             )

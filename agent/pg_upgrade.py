@@ -20,7 +20,7 @@ CHECK_SECONDS = 300
 NEW_PORT = 50432  # pg_upgrade's own default; only its private socket is named after it
 
 
-def command(old: Cluster, new: Cluster, transfer_mode: str, jobs: int, check: bool) -> List[str]:
+def command(server: Server, old: Cluster, new: Cluster, transfer_mode: str, jobs: int, check: bool) -> List[str]:
     """pg_upgrade's command line. Debian keeps postgresql.conf apart from the data, so both servers are told where theirs is."""
     argv = [
         new.program("pg_upgrade"),
@@ -28,13 +28,13 @@ def command(old: Cluster, new: Cluster, transfer_mode: str, jobs: int, check: bo
         f"--old-port={old.port}", f"--new-port={NEW_PORT}", f"--username={old.superuser}", f"--{transfer_mode}", f"--jobs={jobs}", "--retain",
     ]  # fmt: skip
     for option, cluster in (("--old-options", old), ("--new-options", new)):
-        argv.append(f"{option}=-c config_file={cluster.config_file} -c hba_file={UPGRADE_HBA}")
+        argv.append(f"{option}=-c config_file={cluster.config_file} -c hba_file={server.place(UPGRADE_HBA)}")
     return [*argv, "--check"] if check else argv
 
 
 def prepare_folder(server: Server, name: str) -> str:
     """A folder for one run, owned by postgres: pg_upgrade writes its logs and sockets where it stands. Kept for ever."""
-    folder = f"{WORK_FOLDER}/{name}"
+    folder = server.place(f"{WORK_FOLDER}/{name}")
     path = server.path(folder)
     path.mkdir(parents=True, exist_ok=True)
     uid, gid = server.owner(OS_USER)
@@ -46,18 +46,22 @@ def prepare_folder(server: Server, name: str) -> str:
 
 
 def check_standby(server: Server, old: Postgres, new: Cluster, transfer_mode: str) -> Facts:
-    """Run `pg_upgrade --check` against the standby as it streams (tried, 15 -> 17). Raises Refusal with its reports."""
-    folder = prepare_folder(server, "check")
-    progress("pg_upgrade --check against the running standby")
-    began = server.monotonic()
-    done = server.run(
-        *command(old.cluster, new, transfer_mode, 1, check=True), "--socketdir", SOCKET_FOLDER,
-        user=OS_USER, folder=folder, check=False, timeout=CHECK_SECONDS,
-    )  # fmt: skip
-    if done.returncode != 0:
-        raise refusal(server, new, folder, done.stdout + done.stderr)
-    keep_logs(server, new, folder)
-    return {"pg_upgrade --check seconds": round(server.monotonic() - began, 2)}
+    """Run `pg_upgrade --check` against the standby as it streams (tried, 15 -> 17). Raises Refusal with its reports.
+
+    One at a time: preflight, `ready` and the making of DB_A all do it, and it writes its logs into the new cluster's data directory.
+    """
+    with server.only_one("pg_upgrade-check", patience=CHECK_SECONDS):
+        folder = prepare_folder(server, "check")
+        progress("pg_upgrade --check against the running standby")
+        began = server.monotonic()
+        done = server.run(
+            *command(server, old.cluster, new, transfer_mode, 1, check=True), "--socketdir", SOCKET_FOLDER,
+            user=OS_USER, folder=folder, check=False, timeout=CHECK_SECONDS,
+        )  # fmt: skip
+        if done.returncode != 0:
+            raise refusal(server, new, folder, done.stdout + done.stderr)
+        keep_logs(server, new, folder)
+        return {"pg_upgrade --check seconds": round(server.monotonic() - began, 2)}
 
 
 def keep_logs(server: Server, new: Cluster, folder: str) -> str:

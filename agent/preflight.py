@@ -16,9 +16,10 @@ MADE_BY_READY = frozenset({CheckName.PG_UPGRADE})
 
 
 def preflight(desired: Mapping[str, Any], server: Server) -> Facts:
-    """Every check for this server's side, and `seen`: what is held against other servers by whoever asked all of them."""
+    """Every check for this server's side, and `seen`: what is held against other servers by whoever asked all of them. With
+    `onlySeen` no check is made: somebody waits for the facts alone."""
     with Sight(desired, server) as sight:
-        results = [result.to_json() for result in catalogue.made(sight)]
+        results = [] if desired.get("onlySeen") else [result.to_json() for result in catalogue.made(sight)]
         seen = facts.seen(sight)
     return {"changed": [], "because": "it only looks", "checks": results, "seen": seen}
 

@@ -29,10 +29,11 @@ def slot_of(database: str) -> str:
     return f"{PUBLICATION}_{plain}_{hashlib.md5(database.encode(), usedforsecurity=False).hexdigest()[:6]}"
 
 
-def make_ready(postgres: Postgres, left_out: Sequence[str], jobs: int) -> List[str]:
-    """Have the stream ready to start, and remember what the catalog was. What was done. `jobs`: databases side by side."""
+def make_ready(postgres: Postgres, left_out: Sequence[str], jobs: int, compared: bool = True) -> List[str]:
+    """Have the stream ready to start, and remember what the catalog was. What was done. `jobs`: databases side by side; `compared`:
+    whether the way back will compare what both sides hold."""
     # A database that was made since the fence was prepared has no functions to be compared by; it is told to have no slot.
-    without = functions.missing(postgres)
+    without = functions.missing(postgres) if compared else []
     databases = [database for database in coverage.databases(postgres) if database not in without]
     side_by_side = postgres.server.side_by_side
     found = dict(zip(databases, side_by_side(partial(_tables, postgres, left_out), databases, jobs)))

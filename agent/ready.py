@@ -7,12 +7,13 @@ from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence
 from agent import journal, loss, pg_upgrade, publisher, seal, way_back
 from agent.client_rules import is_sealed
 from agent.cluster import from_desired
+from agent.detached import Run
 from agent.journal import Authority
 from agent.other_side import OtherSide
 from agent.postgres import Postgres, wait_until
 from agent.report import Facts, Refusal
 from agent.server import Server
-from agent.states import Phase
+from agent.states import Phase, Verb
 from agent.subscriber import Subscriber
 
 
@@ -29,6 +30,7 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
         return {"changed": [], "because": f"the way to {desired['phase']} has nothing to wait for"}
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
     if desired["side"] == "DB_A":
+        _wait_until_built(desired, server)
         _refuse_by_preflight(desired, server)
         checked = pg_upgrade.check_standby(
             server, postgres, from_desired(desired["newPostgres"]), desired["transferMode"]
@@ -40,6 +42,18 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
     seal.refuse_other_writers(postgres)
     lag = _standbys_stream(postgres, desired["standbys"], int(desired["lagBytes"]), float(desired["lagSeconds"]))
     return {"changed": [], "because": "the standbys stream, and nothing but clients writes", "lag": lag}
+
+
+def _wait_until_built(desired: Mapping[str, Any], server: Server) -> None:
+    """After a way back DB_A is built anew while writes go on. Nothing can be said of it before that is over. Raises Refusal."""
+    run = Run(server, Verb.UPGRADE_TARGET.value)
+    wait_until(
+        server,
+        float(desired["lagSeconds"]),
+        "DB_A to be built anew",
+        lambda: "it is under way" if run.is_under_way() else None,
+        f"wait for it, `pulumi up` in prepare with a higher round does; on DB_A its progress is in {run.progress_file}",
+    )
 
 
 def _refuse_by_preflight(desired: Mapping[str, Any], server: Server) -> None:

@@ -45,10 +45,7 @@ def refuse_other_writers(postgres: Postgres) -> None:
         found.append(f"the prepared transaction {row['gid']} in {row['database']}")
     for row in postgres.rows("SELECT subname FROM pg_subscription WHERE subenabled"):
         found.append(f"the enabled subscription {row['subname']}")
-    preloaded = postgres.value("current_setting('shared_preload_libraries')")
-    found += [
-        f"{job} in shared_preload_libraries" for job in ("pg_cron", "pg_partman_bgw", "timescaledb") if job in preloaded
-    ]
+    found += background_jobs(postgres)
     # Past this age autovacuum starts though it is off, and takes transaction ids (documentation, "Preventing Transaction ID
     # Wraparound Failures"); 95 % leaves room for the hours between this check and the end of the window.
     for row in postgres.rows(
@@ -62,6 +59,13 @@ def refuse_other_writers(postgres: Postgres) -> None:
             "; ".join(found),
             "end, disable or vacuum these (COMMIT PREPARED, ALTER SUBSCRIPTION ... DISABLE, VACUUM FREEZE), then run `pulumi up` again",
         )
+
+
+def background_jobs(postgres: Postgres) -> List[str]:
+    """What runs jobs of its own on a database that is no standby, whoever may get in."""
+    preloaded = postgres.value("current_setting('shared_preload_libraries')")
+    known = ("pg_cron", "pg_partman_bgw", "timescaledb")
+    return [f"{job} in shared_preload_libraries" for job in known if job in preloaded]
 
 
 def seal(postgres: Postgres, readers: Sequence[str], grace: float) -> List[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import json
 import os
@@ -34,18 +35,31 @@ class Completed(NamedTuple):
 
 
 class Server:
-    """The machine itself. `root` is `/`, or a folder in tests."""
+    """The machine itself. `root` is `/`, or a folder in tests; `folder` is where pgleap's own files lie."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self.root = root
+        self.folder = STATE_FOLDER
+
+    def keeping_in(self, folder: str) -> Server:
+        """The same machine, with another folder in the place of STATE_FOLDER: whoever has it cannot reach a file of the window's."""
+        other = copy.copy(self)
+        other.folder = folder
+        return other
 
     @property
     def archive(self) -> Path:
         """The file that this agent was started from."""
         return Path(sys.argv[0]).resolve()
 
+    def place(self, absolute: str) -> str:
+        """Where a file is, as programs on this machine name it: pgleap's own ones lie in `folder`."""
+        if absolute == STATE_FOLDER or absolute.startswith(f"{STATE_FOLDER}/"):
+            return self.folder + absolute[len(STATE_FOLDER) :]
+        return absolute
+
     def path(self, absolute: str) -> Path:
-        return self.root / absolute.lstrip("/")
+        return self.root / self.place(absolute).lstrip("/")
 
     def monotonic(self) -> float:
         return time.monotonic()

@@ -10,14 +10,13 @@ from typing import List, Optional
 
 from agent import authority, base_backup, configuration, journal, new_cluster, pg_upgrade
 from agent.base_backup import Source
-from agent.client_rules import READER
 from agent.cluster import OS_USER
 from agent.configuration import Carried
 from agent.journal import Authority
 from agent.postgres import PASSWORD_FILE, wait_until
 from agent.report import Facts, Refusal
 from agent.subscriber import SUBSCRIPTION
-from agent.target import SLOT, UpgradeTarget
+from agent.target import UpgradeTarget
 
 
 def standby(target: UpgradeTarget) -> Facts:
@@ -87,19 +86,21 @@ def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
         _empty_tablespace(target, location)
     # From here on DB_A is no longer what it was upgraded to.
     journal.update(server, upgraded_at=None, authority=Authority.NONE, fence=None)
+    began = server.monotonic()
     _base_backup(target)
+    seconds = server.monotonic() - began
     _configure(target, carried)
-    target.note(baseBackup="complete")
+    target.note(baseBackup="complete", baseBackupSeconds=f"{seconds:.2f}")
     return ["took a base backup of the old primary"]
 
 
 def _base_backup(target: UpgradeTarget) -> None:
     server, old, primary = target.server, target.old.cluster, target.primary
     primary.ask(
-        f"SELECT pg_create_physical_replication_slot('{SLOT}', true)"
-        f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{SLOT}');"
+        f"SELECT pg_create_physical_replication_slot('{target.slot}', true)"
+        f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{target.slot}');"
     )
-    source = Source(primary.name, primary.address, primary.port, READER, SLOT)
+    source = Source(primary.name, primary.address, primary.port, primary.role, target.slot)
     base_backup.take(server, old, source, target.limits.base_backup)
 
 
@@ -108,9 +109,11 @@ def _configure(target: UpgradeTarget, carried: Carried) -> None:
     server, old, primary = target.server, target.old.cluster, target.primary
     own = {
         "port": str(old.port),
-        "primary_conninfo": f"host={primary.address} port={primary.port} user={READER} passfile={PASSWORD_FILE} application_name={target.name}",
-        "primary_slot_name": SLOT,
+        "primary_conninfo": f"host={primary.address} port={primary.port} user={primary.role}"
+        f" passfile={server.place(PASSWORD_FILE)} application_name={target.name}",
+        "primary_slot_name": target.slot,
         "hot_standby": "on",
+        **target.own_settings,
     }
     configuration.write(server, old, carried, own, auto={})
     target.write_sealed_rules(old, carried)

@@ -106,3 +106,20 @@ class Verb(str, Enum):
     OBSERVE = "observe"
     PREFLIGHT = "preflight"
     UNINSTALL = "uninstall"
+    REHEARSAL_INSTALL = "rehearsal-install"
+    REHEARSAL_BEGIN = "rehearsal-begin"
+    REHEARSAL_CREDENTIALS = "rehearsal-credentials"
+    REHEARSAL_TARGET = "rehearsal-target"
+    REHEARSAL_END = "rehearsal-end"
+
+
+# All that a rehearsal's program can be asked for, and the window's cannot: none of them seals or opens a database, or writes a hosts file.
+REHEARSAL_VERBS = (
+    Verb.REHEARSAL_INSTALL,
+    Verb.REHEARSAL_BEGIN,
+    Verb.REHEARSAL_CREDENTIALS,
+    Verb.REHEARSAL_TARGET,
+    Verb.REHEARSAL_END,
+)
+# Where a rehearsal can go.
+REHEARSAL_MOVES: Dict[Phase, Tuple[Phase, ...]] = {Phase.PREPARE: (Phase.UPGRADE,), Phase.UPGRADE: (Phase.PREPARE,)}

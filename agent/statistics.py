@@ -2,29 +2,70 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Dict, List, Optional
 
 from agent.client_rules import LOCAL_ROLE
 from agent.cluster import SOCKET_FOLDER
 from agent.postgres import NO_LIMITS, Postgres
+from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Server
 
 UNIT = "pgleap-statistics"
 # Says that DB_A was sealed before they were whole.
 STOPPED_FILE = f"{STATE_FOLDER}/statistics.json"
+OPTIONS = f"{NO_LIMITS} -c default_transaction_read_only=off"
+# Where somebody waits for them.
+GATHER_SECONDS = 86_400.0
 
 
 def begin(postgres: Postgres, jobs: int) -> None:
     """Gather them in a unit of its own, in stages: something is better than nothing soon."""
-    server, cluster = postgres.server, postgres.cluster
-    only_missing = ["--missing-stats-only"] if cluster.version >= 18 else []
+    server = postgres.server
     server.run("systemctl", "stop", UNIT, check=False)
     server.run(
-        "systemd-run", f"--unit={UNIT}", "--collect", "--quiet",
-        "-E", f"PGOPTIONS={NO_LIMITS} -c default_transaction_read_only=off",
-        cluster.program("vacuumdb"), "--all", "--analyze-in-stages", *only_missing, f"--jobs={jobs}",
-        f"--host={SOCKET_FOLDER}", f"--port={cluster.port}", f"--username={LOCAL_ROLE}",
+        "systemd-run", f"--unit={UNIT}", "--collect", "--quiet", "-E", f"PGOPTIONS={OPTIONS}", *_command(postgres, jobs, LOCAL_ROLE)
     )  # fmt: skip
+
+
+def _command(postgres: Postgres, jobs: int, role: str) -> List[str]:
+    cluster = postgres.cluster
+    only_missing = ["--missing-stats-only"] if cluster.version >= 18 else []
+    return [
+        cluster.program("vacuumdb"), "--all", "--analyze-in-stages", *only_missing, f"--jobs={jobs}",
+        f"--host={SOCKET_FOLDER}", f"--port={cluster.port}", f"--username={role}",
+    ]  # fmt: skip
+
+
+def gather(postgres: Postgres, jobs: int) -> Dict[str, float]:
+    """Gather them now, as the superuser, and wait: the seconds until the first, coarse ones were there, and until all were. Raises Refusal."""
+    server = postgres.server
+    began = server.monotonic()
+    tail: List[str] = []
+    first: Optional[float] = None
+
+    def on_line(line: str) -> None:
+        nonlocal first
+        tail.append(line)
+        del tail[:-20]
+        # vacuumdb goes through all databases in one stage, and says which: "Generating medium optimizer statistics (10 targets)".
+        if first is None and "(10 targets)" in line:
+            first = server.monotonic() - began
+            progress("the first statistics are there")
+
+    progress("gathering statistics, in stages")
+    status = server.stream(
+        *_command(postgres, jobs, postgres.cluster.superuser),
+        user="root", seconds=GATHER_SECONDS, on_line=on_line, environment={"PGOPTIONS": OPTIONS},
+    )  # fmt: skip
+    if status != 0:
+        found = f"exit status {status}: {' '.join(tail)[-1500:]}" if status is not None else "it was ended"
+        raise Refusal(
+            f"vacuumdb to gather statistics within {GATHER_SECONDS:g} s",
+            found,
+            "mend what it says, raise the round, and run `pulumi up` again",
+        )
+    whole = server.monotonic() - began
+    return {"firstStatistics": round(whole if first is None else first, 2), "statistics": round(whole, 2)}
 
 
 def stop(server: Server) -> None:

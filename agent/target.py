@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from agent import access
-from agent.client_rules import without_rules
+from agent.client_rules import LOCAL_ROLE, READER, REHEARSAL, without_rules
 from agent.cluster import Cluster, from_desired
 from agent.configuration import Carried
 from agent.other_side import OtherSide
@@ -15,6 +15,20 @@ from agent.postgres import Postgres
 from agent.report import Refusal
 from agent.server import STATE_FOLDER, Server
 
+TO_PREPARE = (
+    "writes come back with: pulumi config set phase prepare && pulumi config set round <one higher> && pulumi up"
+)
+TO_PREPARE_REHEARSAL = (
+    "begin anew: pulumi config set phase prepare && pulumi config set round <one higher> && pulumi up"
+)
+# A copy that is promoted beside the primary that it was made from must not act in its place: take its publishers' changes, work on its
+# archive; nor hold its vacuum back.
+OF_A_REHEARSAL = {
+    "max_logical_replication_workers": "0",
+    "archive_cleanup_command": "",
+    "recovery_end_command": "",
+    "hot_standby_feedback": "off",
+}
 TARGET_FILE = f"{STATE_FOLDER}/target.json"
 SLOT = "pgleap_db_a"
 # Slots and senders beside those for databases and replicas: a base backup takes two, and somebody may look.
@@ -56,7 +70,8 @@ class Reverse:
 @dataclass(frozen=True)
 class UpgradeTarget:
     """DB_A: `old` and `new` cluster, `primary` the old primary as the role pgleap sees it; `reverse` is None if the stack wants no
-    stream back."""
+    stream back. That of a `rehearsal` is made and thrown away beside a primary that goes on: nobody asks it, and it has no role of
+    pgleap's own, so that root comes in as the superuser."""
 
     server: Server
     name: str
@@ -69,6 +84,22 @@ class UpgradeTarget:
     archive_command: Optional[str]
     limits: Limits
     reverse: Optional[Reverse]
+    rehearsal: bool = False
+
+    @property
+    def slot(self) -> str:
+        """Its slot on the old primary."""
+        return REHEARSAL if self.rehearsal else SLOT
+
+    @property
+    def own_settings(self) -> Dict[str, str]:
+        """What DB_A has otherwise than the old primary, in both versions."""
+        return OF_A_REHEARSAL if self.rehearsal else {}
+
+    @property
+    def to_prepare(self) -> str:
+        """What to do where DB_A cannot be brought further."""
+        return TO_PREPARE_REHEARSAL if self.rehearsal else TO_PREPARE
 
     def progress(self) -> Dict[str, Any]:
         """How far it came: `baseBackup` "under way" or "complete"; `newCluster` "under way", "fresh", "used" (pg_upgrade
@@ -90,7 +121,10 @@ class UpgradeTarget:
             self.server.write_durably(file, without_rules(text).encode(), mode=0o640, owner=owner)
         # As the superuser only `pg_upgrade --check` comes in, on the running standby; pg_upgrade brings rules of its own.
         is_standby = cluster is self.old.cluster
-        access.write_rules(self.server, cluster, [self.primary.address], sealed=True, on_target=is_standby)
+        readers = [] if self.rehearsal else [self.primary.address]
+        access.write_rules(
+            self.server, cluster, readers, sealed=True, on_target=is_standby, root_as_superuser=self.rehearsal
+        )
 
     def is_promoted(self) -> bool:
         """Whether the old cluster has left recovery: promotion takes standby.signal away."""
@@ -101,18 +135,24 @@ class UpgradeTarget:
         return self.server.path(f"{self.old.cluster.data}/global/pg_control.old").exists()
 
 
-def read_target(desired: Mapping[str, Any], server: Server) -> UpgradeTarget:
+def read_target(desired: Mapping[str, Any], server: Server, rehearsal: bool = False) -> UpgradeTarget:
     """DB_A as a desired state names it. Raises Refusal if a version's programs are not installed."""
     old, new = from_desired(desired["postgres"]), from_desired(desired["newPostgres"])
     _refuse_missing(server, old, ("postgres", "pg_basebackup", "pg_controldata", "psql"))
     _refuse_missing(server, new, ("postgres", "pg_upgrade", "initdb", "psql", "vacuumdb"))
     address, limits = desired["address"], desired["limits"]
+
+    def reached(cluster: Cluster) -> Postgres:
+        return Postgres(server, cluster, address, cluster.superuser if rehearsal else LOCAL_ROLE)
+
     return UpgradeTarget(
         server=server,
         name=desired["server"],
-        old=Postgres(server, old, address),
-        new=Postgres(server, new, address),
-        primary=OtherSide.from_desired(desired["primary"], server, old.program("psql")),
+        old=reached(old),
+        new=reached(new),
+        primary=OtherSide.from_desired(
+            desired["primary"], server, old.program("psql"), REHEARSAL if rehearsal else READER
+        ),
         old_replicas=desired["oldReplicas"],
         transfer_mode=desired["transferMode"],
         jobs=int(desired["jobs"]),
@@ -124,6 +164,7 @@ def read_target(desired: Mapping[str, Any], server: Server) -> UpgradeTarget:
             upgrade=float(limits["upgradeSeconds"]),
         ),
         reverse=Reverse.from_desired(desired["reverse"]) if desired.get("reverse") else None,
+        rehearsal=rehearsal,
     )
 
 

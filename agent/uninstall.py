@@ -55,7 +55,7 @@ def _leave_prepared(desired: Mapping[str, Any], server: Server) -> List[str]:
     """What pgleap made of DB_A and of the new replicas goes."""
     part = desired["part"]
     if part == "DB_A":
-        return _take_away_target(read_target(desired, server))
+        return take_away_target(read_target(desired, server))
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
     return new_replica.take_away(postgres) if part == "new replica" else _leave(postgres, part == "old primary")
 
@@ -142,7 +142,7 @@ def _take_away_rules(server: Server, cluster: Cluster) -> List[str]:
     return changed
 
 
-def _take_away_target(target: UpgradeTarget) -> List[str]:
+def take_away_target(target: UpgradeTarget) -> List[str]:
     """DB_A: both clusters, which pgleap made. One that it did not make is not touched."""
     server, old = target.server, target.old.cluster
     if not target.progress():

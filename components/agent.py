@@ -39,11 +39,12 @@ class Agent(pulumi.ComponentResource):
         self.installed = Step(
             name,
             args.server,
-            Verb.INSTALL,
+            Verb.REHEARSAL_INSTALL if args.program.rehearsal else Verb.INSTALL,
             {"sha256": args.program.sha256, **({} if args.instance is None else {"instance": args.instance})},
             args.reach,
             program=args.program.delivered,
             every_round=False,
+            delete=Verb.REHEARSAL_END if args.program.rehearsal else None,
             after=[*after, delivery],
             opts=own,
         )

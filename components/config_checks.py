@@ -52,6 +52,7 @@ def cross_checks(config: Raw) -> Iterator[str]:
         yield from _reads_from(servers, config.get("readsFrom"))
         yield from _names(servers, _map(config.get("names")))
         yield from _lost(servers, config)
+        yield from _rehearsal(servers, config)
         terminate = _is_true(config.get("terminate"))
         yield from aws_checks(servers, _map(config.get("aws")), _map(config.get("loadBalancer")), terminate=terminate)
         yield from instance_checks(config, servers)
@@ -204,6 +205,21 @@ def _lost(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
         yield f"{config_path('readsFrom')}: {reads_from} is lost, and serves all reads in phase {phase}; give another replica ({alive})"
     if _with_role(servers, "online") and not set(_with_role(servers, "online")) - lost:
         yield f"{config_path('servers')}: every online server is lost; give one that lives"
+
+
+def _rehearsal(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
+    """A rehearsal makes DB_A and upgrades it. What would lead clients anywhere, or end anything of the fleet's, is none of it."""
+    if not _is_true(config.get("rehearsal")):
+        return
+    phase = config.get("phase")
+    if phase in ("readonly", "cutover", "replicas", "retire"):
+        yield (
+            f"{config_path('phase')}: {phase} would touch a fleet that serves, and this stack is a rehearsal (pgleap:rehearsal);"
+            " give prepare, then upgrade"
+        )
+    for name in _with_role(servers, "primary", "target"):
+        if _is_true(servers[name].get("lost")):
+            yield f"{config_path('servers', name, 'lost')}: a rehearsal needs its {servers[name]['role']}; take lost out, or give another server"
 
 
 def _names(servers: Mapping[str, Raw], names: Raw) -> Iterator[str]:

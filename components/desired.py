@@ -80,6 +80,7 @@ class Desire:
                 "newPostgres": self.new_postgres(),
                 "transferMode": self.settings.postgres.transfer_mode,
                 "jobs": self.settings.postgres.jobs,
+                "lagSeconds": limits.lag_seconds,
                 **self._loss(),
             }
         standbys = {server.name: server.address for server in (self.settings.reads_from, target) if not server.lost}
@@ -259,12 +260,30 @@ class Desire:
         keep = {"slotWalKeepSize": ours.slot_wal_keep_size} if ours.slot_wal_keep_size else {}
         return {"reverse": {"leaveOut": list(ours.leave_out), "replicas": len(self.settings.replicas), **keep}}
 
+    def rehearsal_begin(self, side: str) -> Desired:
+        """The first step of a rehearsal, by side."""
+        if side == "DB_A":
+            return self.move(side)
+        return {
+            **self.move(side),
+            "postgres": self.old_postgres(),
+            "walBytes": self.settings.limits.rehearsal_wal_bytes,
+        }
+
+    def rehearsal_credentials(self, side: str) -> Desired:
+        """All of it but the password."""
+        if side == "DB_A":
+            return {"side": side}
+        return {"side": side, "postgres": self.old_postgres(), "reader": self.settings.target.address}
+
     def upgrade_target(self) -> Desired:
-        limits, archive = self.settings.limits, self.settings.postgres.archive_command
+        """DB_A's database, a window's or a rehearsal's; the copy of a rehearsal archives nothing."""
+        limits = self.settings.limits
+        archive = None if self.settings.rehearsal else self.settings.postgres.archive_command
         return {
             "database": self.parts.database.value,
             "primary": self.other_side(self.settings.primary),
-            "oldReplicas": self.old_replicas(),
+            "oldReplicas": {} if self.settings.rehearsal else self.old_replicas(),
             "postgres": self.old_postgres(),
             "newPostgres": self.new_postgres(),
             "transferMode": self.settings.postgres.transfer_mode,

@@ -55,6 +55,8 @@ def may_be_new(server: Server, phase: Phase) -> bool:
 def stay(server: Server, settings: Settings) -> Stay:
     """Protected where it must not go, whatever the program or a person says; kept by `pulumi destroy` from then on, also of a
     stack that has finished, unless the stack says otherwise (`aws.keepDatabases: false`)."""
+    if settings.rehearsal:  # it is thrown away with its stack, whatever the phase
+        return Stay(protect=False, retain=False)
     phase, lost_target = settings.phase.value, server.lost and server.role is Role.TARGET
     keep = settings.aws is None or settings.aws.keep_databases
     protect = phase in PROTECTED[server.role] or lost_target

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pulumi
 
 from agent.states import Verb
+from components.agent_program import INSTALLED
 from components.settings import Server
 from components.step import LocalStep, Reach, Step
 
@@ -25,9 +26,11 @@ class PartArgs:
 
 class ServerPart(pulumi.ComponentResource):
     """A part of the fleet on one server. Subclasses name the verb; names and parents never change with the phase, for the
-    engine would delete what it no longer finds."""
+    engine would delete what it no longer finds. `delete` is the verb of what goes with the stack."""
 
     verb: ClassVar[Verb]
+    delete: ClassVar[Verb | None] = None
+    program: ClassVar[str] = INSTALLED
     secret: ClassVar[bool] = False
     step: Step
 
@@ -39,7 +42,9 @@ class ServerPart(pulumi.ComponentResource):
             self.verb,
             args.desired,
             args.reach,
+            program=self.program,
             secret=self.secret,
+            delete=self.delete,
             after=args.after,
             opts=pulumi.ResourceOptions(parent=self),
         )

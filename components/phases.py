@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -125,11 +126,17 @@ class MoveRefusedError(Exception):
 
 
 def check_move(
-    before: Phase | None, before_round: int, to: Phase, to_round: int, *, without_target: bool = False
+    before: Phase | None,
+    before_round: int,
+    to: Phase,
+    to_round: int,
+    *,
+    without_target: bool = False,
+    moves: Mapping[Phase, Sequence[Phase]] = MOVES,
 ) -> None:
     """Refuse what is no move from the last phase that finished, as far as the stack's own outputs can tell.
 
-    `before` is None on a stack's first run. `without_target`: DB_A is lost, and the stack accepts that what it took is lost too. The servers' journals refuse the rest (an unfinished phase, a stale checkout).
+    `before` is None on a stack's first run. `without_target`: DB_A is lost, and the stack accepts that what it took is lost too. `moves`: those there are; a rehearsal has others. The servers' journals refuse the rest (an unfinished phase, a stale checkout).
     Raises MoveRefusedError.
     """
     if before is None:
@@ -148,13 +155,13 @@ def check_move(
         return
     given_up = before is Phase.CUTOVER and to is Phase.PREPARE and without_target
     nothing_left = before is Phase.CUTOVER and without_target
-    if (to not in MOVES[before] or nothing_left) and not given_up:
-        if not MOVES[before]:
+    if (to not in moves[before] or nothing_left) and not given_up:
+        if not moves[before]:
             raise MoveRefusedError(
                 f"From {before} there is no move to {to}: {before} is the end, the old servers are stopped.\n"
                 f"To do: pulumi config set phase {before}"
             )
-        there_are = " or ".join(MOVES[before])
+        there_are = " or ".join(moves[before])
         raise MoveRefusedError(
             f"From {before} there is no move to {to}; from {before} one goes to {there_are}.\n"
             f"To do: pulumi config set phase {step_towards(before, to)} && pulumi preview"

@@ -11,7 +11,7 @@ from agent.states import Phase
 from components.aws_settings import Aws, LoadBalancer
 from components.config_checks import cross_checks
 from components.config_errors import SettingsError, missing_key, rephrased
-from components.config_fields import DatabaseName, ServerName
+from components.config_fields import DatabaseName, OneLine, ServerName
 from components.config_part import Part, Positive
 from components.settings_parts import (
     Bastion,
@@ -89,7 +89,10 @@ class Settings(Part):
     aws: Aws | None = None
     load_balancer: LoadBalancer = LoadBalancer()
     terminate: bool = False
+    rehearsal: bool = False
     preflight: Preflight = Preflight()
+    outage_budget: Positive | None = None
+    window_records: OneLine = ".pgleap/windows.jsonl"
 
     @classmethod
     def from_config(cls, raw: Mapping[str, Any]) -> Self:

@@ -163,6 +163,7 @@ class Limits(Part):
     base_backup_seconds: Positive = 86_400
     stream_seconds: Positive = 120
     watch_seconds: Positive = 5
+    rehearsal_wal_bytes: Positive = 17_179_869_184
 
 
 def _check_name(name: object) -> object:

@@ -15,10 +15,9 @@ import pulumi
 from pulumi_command import local, remote
 
 from agent.states import Verb
-from components.agent_program import AgentProgram
+from components.agent_program import INSTALLED, INSTALLED_FOR_REHEARSAL, AgentProgram
 from components.settings import Server, Ssh
 
-INSTALLED = "/usr/local/lib/pgleap/agent.pyz"
 SUDO = "sudo -n /usr/bin/env python3 -I"
 # The virtual environment that Pulumi.yaml names, from the project's folder, where the engine starts its plugins: no path of one
 # checkout stands in the state, where another checkout would find it changed. `exec`, so that ending the step ends it.
@@ -125,9 +124,9 @@ def _left_out(step: Step | LocalStep) -> pulumi.RunError:
 class Step(remote.Command):
     """A verb of the agent on a server, with the desired state as JSON on its standard input.
 
-    `update` equals `create`, so a changed desired state is an update that a preview shows as a JSON diff; `delete` and
-    `triggers` are never set (design.md, "A step"). A `secret` desired state is shown to nobody. A raised round runs every
-    step again but one without `every_round`.
+    `update` equals `create`, so a changed desired state is an update that a preview shows as a JSON diff; `triggers` are never set
+    (design.md, "A step"), and `delete` only in a rehearsal, which is thrown away with its stack. A `secret` desired state is shown to
+    nobody. A raised round runs every step again but one without `every_round`.
     """
 
     def __init__(
@@ -141,6 +140,7 @@ class Step(remote.Command):
         program: str = INSTALLED,
         secret: bool = False,
         every_round: bool = True,
+        delete: Verb | None = None,
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions,
     ) -> None:
@@ -154,6 +154,7 @@ class Step(remote.Command):
             connection=connection(server, reach),
             logging=remote.Logging.STDERR,
             opts=_waiting(opts, after),
+            delete=None if delete is None else f"{SUDO} {INSTALLED_FOR_REHEARSAL} {delete.value}",
             **_inputs(f"{SUDO} {program} {verb.value}", asked, reach, after),
         )
         self.stands: Awaitable[None] = asyncio.ensure_future(_stand(self, asked))

@@ -1,39 +1,63 @@
-"""The lab and the rehearsal by hand: python -m rehearsal rehearse | lab | lab-down."""
+"""The lab and the rehearsal by hand: python -m rehearsal rehearse | trials | lab | lab-down."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from rehearsal import asked, stage, table
 from rehearsal import rehearse as rehearsing
-from rehearsal import stage, table
-from rehearsal.data.fill import Size
+from rehearsal.data import restore
+from rehearsal.drill import drill as drilling
 from rehearsal.engine.engine import EngineMissingError
 from rehearsal.engine.project import CommandFailedError
-from rehearsal.lab.place import LabError, Place, Report
+from rehearsal.lab.fleet import ORDINARY
+from rehearsal.lab.place import REPOSITORY, LabError, Place, Report
+from rehearsal.report import gather
+from rehearsal.shape import Shape, for_drill, from_file
+from rehearsal.stage import Wanted
+from rehearsal.trials import seen, trials
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 out = Console(highlight=False)
 
-Rows = Annotated[int, typer.Option(help="customers in the database shop; other tables follow")]
-Scale = Annotated[int, typer.Option(help="pgbench's scale")]
-Tables = Annotated[int, typer.Option(help="tables beyond those of the schema")]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="a stack's own config, Pulumi.<stack>.yaml: the fleet gets its shape")
+]
+Data = Annotated[
+    str | None, typer.Option(help="how much data: databases=20,relations=8000,rows=50000,scale=10,large-objects=2000")
+]
+Traffic = Annotated[
+    str | None, typer.Option(help="how much traffic on each web server: reads=50,writes=20 a second, clients=6")
+]
+Schemas = Annotated[
+    list[str] | None,
+    typer.Option("--schema-from", help="a file of `pg_dump --schema-only`, or database=FILE; as often as wanted"),
+]
+Drill = Annotated[
+    bool,
+    typer.Option(
+        "--drill",
+        help="practise each way back and each fault too, on a second fleet, for the same report; it lasts long",
+    ),
+]
 
-ORDINARY = Size()
+REPORT = REPOSITORY / "rehearsal-report"
 BY_HAND = """
 The fleet is up, with traffic on it, in phase prepare (not yet done). In this folder:
 
     source .lab/env
     pulumi preview --diff          # what each server will be told
-    pulumi up                      # prepare: DB_A becomes a standby
+    pulumi up                      # prepare: {target}, DB_A, becomes a standby
     pulumi config set phase readonly
     pulumi up                      # the fence; then upgrade, cutover, replicas, retire
-    ssh -F .lab/ssh/config web1    # look around
+    ssh -F .lab/ssh/config {web}    # look around
 
 To go back from readonly or upgrade: pulumi up --config phase=prepare --config round=2
 `make lab-down` removes every trace of it.
@@ -42,26 +66,57 @@ To go back from readonly or upgrade: pulumi up --config phase=prepare --config r
 
 @app.command()
 def rehearse(
-    rows: Rows = ORDINARY.rows, scale: Scale = ORDINARY.bench_scale, tables: Tables = ORDINARY.extra_tables
+    config: Config = None,
+    data: Data = None,
+    traffic: Traffic = None,
+    schema_from: Schemas = None,
+    drill: Drill = False,
 ) -> None:
-    """Boot the fleet, take it from prepare to retire under traffic, judge, and take it down."""
+    """Boot the fleet, take it from prepare to retire under traffic, judge, take it down, and write rehearsal-report/."""
     with _reported() as report:
+        shape = from_file(config) if config else Shape(ORDINARY)
+        wanted = _wanted(shape, data, traffic, schema_from)
+        drilled_shape = for_drill(shape) if drill else shape
+        for_the_drill = _wanted(drilled_shape, data, traffic, schema_from)
         judged = rehearsing.whole(
-            Size(rows, scale, tables), lambda line: out.print(line, markup=False, soft_wrap=True), report
+            wanted, shape.said, lambda line: out.print(line, markup=False, soft_wrap=True), report
         )
         table.show(judged, out)
-    if judged.complaints():
+        drilled = drilling.whole(for_the_drill, drilled_shape.said, report) if drill else None
+        if drilled:
+            drilling.show(drilled, out)
+        report(f"The report: {gather.write(judged, drilled, REPORT)}")
+    if judged.complaints() or (drilled and drilled.complaints()):
         raise typer.Exit(1)
 
 
 @app.command()
-def lab(
-    rows: Rows = ORDINARY.rows, scale: Scale = ORDINARY.bench_scale, tables: Tables = ORDINARY.extra_tables
-) -> None:
+def lab(config: Config = None, data: Data = None, traffic: Traffic = None, schema_from: Schemas = None) -> None:
     """Boot the fleet with its traffic, and leave it running."""
     with _reported() as report:
-        stage.set_up(Place(), Size(rows, scale, tables), report, "hand")
-    out.print(BY_HAND, markup=False)
+        shape = from_file(config) if config else Shape(ORDINARY)
+        wanted = _wanted(shape, data, traffic, schema_from)
+        stage.set_up(Place(), wanted, report, "hand")
+    for line in shape.said:
+        out.print(line, markup=False, soft_wrap=True)
+    target, web = wanted.fleet.target.name, wanted.fleet.online[0]
+    out.print(BY_HAND.format(target=target, web=web), markup=False)
+
+
+@app.command("trials")
+def on_trial(
+    windows: Annotated[
+        int, typer.Option(min=1, help="So many of each shape that is held out: their median counts.")
+    ] = 1,
+) -> None:
+    """Hold forecasts against windows on data of several shapes; writes docs/forecast.json and the table of docs/forecast.md."""
+    with _reported() as report:
+        found = trials.whole(report, windows)
+        seen.write(found)
+        for complaint in found.complaints():
+            out.print(complaint, style="red", markup=False, soft_wrap=True)
+    if found.complaints():
+        raise typer.Exit(1)
 
 
 @app.command("lab-down")
@@ -70,6 +125,16 @@ def lab_down() -> None:
     with _reported() as report:
         removed = stage.take_down(Place())
         report(f"removed {', '.join(removed)}" if removed else "there was no lab: nothing to remove")
+
+
+def _wanted(shape: Shape, data: str | None, traffic: str | None, schemas: list[str] | None) -> Wanted:
+    """What was asked for, checked before anything boots; the command line's word counts more than the config's. Raises LabError."""
+    size = asked.size(data) if data else asked.size(shape.data, asked.DATA_KEY)
+    mix = asked.mix(traffic) if traffic else asked.mix(shape.traffic, asked.TRAFFIC_KEY)
+    dumps = asked.dumps(schemas or [], size)
+    for dump in dumps:
+        restore.read(dump)
+    return Wanted(shape.fleet, size, mix, asked.connections(mix, shape.fleet), dumps)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 
 from rehearsal.lab import processes
-from rehearsal.lab.fleet import FLEET, NETWORK
+from rehearsal.lab.fleet import NETWORK, Fleet
 from rehearsal.lab.place import LabError, Place
 
 if TYPE_CHECKING:
@@ -26,27 +26,27 @@ REGION = "eu-central-1"
 # What boto3 looks for; nobody checks them.
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "lab", "AWS_SECRET_ACCESS_KEY": "lab", "AWS_EC2_METADATA_DISABLED": "true"}
 PROCESS = "load-balancer"
-DRAINED = {server.name: server.address for server in FLEET if server.role == "drained"}
 _PORT = 8080
 _SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class LoadBalancer:
-    """Where it is asked, and its one target group."""
+    """Where it is asked, its one target group, and the drained servers: name -> address."""
 
     endpoint: str
     target_group: str
+    drained: dict[str, str]
 
     def members(self) -> set[str]:
         """The names of the servers that are in."""
         found = _client(self.endpoint).describe_target_health(TargetGroupArn=self.target_group)
         addresses = {one["Target"]["Id"] for one in found["TargetHealthDescriptions"]}
-        return {name for name, address in DRAINED.items() if address in addresses}
+        return {name for name, address in self.drained.items() if address in addresses}
 
 
-def serve(place: Place) -> LoadBalancer:
-    """Start it, with every drained server in. Raises LabError."""
+def serve(place: Place, fleet: Fleet) -> LoadBalancer:
+    """Start it, with every drained server of the fleet in. Raises LabError."""
     port = _free_port()
     process = processes.start(
         place, PROCESS, [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], CREDENTIALS
@@ -61,10 +61,11 @@ def serve(place: Place) -> LoadBalancer:
     endpoint = f"http://127.0.0.1:{port}"
     client, vpc = _client(endpoint), boto3.client("ec2", **_at(endpoint)).create_vpc(CidrBlock=NETWORK)["Vpc"]
     made = client.create_target_group(Name="web", Protocol="HTTP", Port=_PORT, VpcId=vpc["VpcId"], TargetType="ip")
-    balancer = LoadBalancer(endpoint, made["TargetGroups"][0]["TargetGroupArn"])
-    client.register_targets(
-        TargetGroupArn=balancer.target_group, Targets=[{"Id": address} for address in DRAINED.values()]
-    )
+    balancer = LoadBalancer(endpoint, made["TargetGroups"][0]["TargetGroupArn"], fleet.drained)
+    if fleet.drained:
+        client.register_targets(
+            TargetGroupArn=balancer.target_group, Targets=[{"Id": address} for address in fleet.drained.values()]
+        )
     _file(place).write_text(json.dumps(vars(balancer)))
     return balancer
 

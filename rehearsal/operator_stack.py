@@ -14,7 +14,7 @@ from rehearsal import load_balancer
 from rehearsal.engine.engine import ensure
 from rehearsal.engine.project import Pulumi
 from rehearsal.lab import databases, keys, processes
-from rehearsal.lab.fleet import FLEET, NAMES, NEW_VERSION, OLD_VERSION, OPERATOR_ADDRESS, READS_FROM, USER
+from rehearsal.lab.fleet import NEW_VERSION, OLD_VERSION, OPERATOR_ADDRESS, ORDINARY, USER, Fleet
 from rehearsal.lab.place import REPOSITORY, LabError, Place, Report
 from rehearsal.load_balancer import LoadBalancer
 
@@ -38,10 +38,12 @@ AWS = {
 }
 
 
-def config(place: Place, balancer: LoadBalancer | None = None, *, instances: bool = True) -> dict[str, Any]:
-    """The stack's config for the lab's fleet, but for phase, round and the secrets. Without `instances` every server is there already."""
+def config(
+    place: Place, balancer: LoadBalancer | None = None, fleet: Fleet = ORDINARY, *, instances: bool = True
+) -> dict[str, Any]:
+    """The stack's config for a fleet of the lab's, but for phase, round and the secrets. Without `instances` every server is there already."""
     servers = {}
-    for server in FLEET:
+    for server in fleet.servers:
         entry: dict[str, Any] = {
             "role": server.role,
             "address": server.address,
@@ -57,34 +59,44 @@ def config(place: Place, balancer: LoadBalancer | None = None, *, instances: boo
             entry["takesOver"] = server.takes_over
         if server.instance and instances:
             entry["instance"] = dict(INSTANCE)
-        if balancer is not None and server.name in load_balancer.DRAINED:
+        if balancer is not None and server.name in balancer.drained:
             entry["targetGroups"] = [balancer.target_group]
         servers[server.name] = entry
-    return {
+    found = {
         "pgleap:versions": {"old": OLD_VERSION, "new": NEW_VERSION},
         "pgleap:servers": servers,
-        "pgleap:names": dict(NAMES),
-        "pgleap:readsFrom": READS_FROM,
+        "pgleap:names": dict(fleet.names),
+        "pgleap:readsFrom": fleet.reads_from,
         "pgleap:ssh": {"user": USER},
         "pgleap:postgres": {"archiveCommand": "test -s %p"},
-        "pgleap:replication": {"user": databases.REPLICATION_ROLE, "synchronousStandbyNames": 'ANY 1 ("db-c", "db-d")'},
+        "pgleap:replication": _replication(fleet),
         "pgleap:aws": {**AWS, **({"endpoint": balancer.endpoint} if balancer else {})},
     }
+    return {**found, "pgleap:limits": dict(fleet.limits)} if fleet.limits else found
 
 
-def make(place: Place, report: Report, *, instances: bool) -> Pulumi:
+def _replication(fleet: Fleet) -> dict[str, str]:
+    """Commits on DB_A wait for any one of the new replicas, where there are some."""
+    names = ", ".join(f'"{one.name}"' for one in fleet.new_replicas)
+    waits = {"synchronousStandbyNames": f"ANY 1 ({names})"} if names else {}
+    return {"user": databases.REPLICATION_ROLE, **waits}
+
+
+def make(place: Place, report: Report, fleet: Fleet = ORDINARY, *, instances: bool) -> Pulumi:
     """Get the engine, serve the plugins, make the stack with round 1 and phase prepare, and write `.lab/env`. With `instances` the stack
     makes the new databases on the lab's EC2."""
     engine = ensure(report)
-    balancer = load_balancer.serve(place)
+    balancer = load_balancer.serve(place, fleet)
     plugins = _serve_plugins(place, engine)
     pulumi = _pulumi(place, engine, plugins)
     stack_file(place).unlink(missing_ok=True)
     pulumi.init()
-    pulumi.configure({**config(place, balancer, instances=instances), "pgleap:phase": "prepare", "pgleap:round": 1})
+    pulumi.configure(
+        {**config(place, balancer, fleet, instances=instances), "pgleap:phase": "prepare", "pgleap:round": 1}
+    )
     pulumi.config_set("pgleap:password", secrets.token_hex(16), secret=True)
     pulumi.config_set("pgleap:replicationPassword", databases.replication_password(place), secret=True)
-    for server in FLEET:
+    for server in fleet.servers:
         if server.instance and instances:
             private_key = keys.host_private_key(place, server).read_text()
             pulumi.config_set(f"pgleap:hostPrivateKeys.{server.name}", private_key, secret=True)

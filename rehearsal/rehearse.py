@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rehearsal import after, stage
+from rehearsal import after, facts, recording, stage
 from rehearsal.data.compare import Fingerprint, differences, emptied, fingerprint
-from rehearsal.data.fill import LEDGER_DATABASES, Size
+from rehearsal.data.definitions import Definitions, changed, definitions
+from rehearsal.data.fill import LEDGER_DATABASES
 from rehearsal.engine.project import Outcome
+from rehearsal.foreseen import Foreseen, ask
+from rehearsal.lab.fleet import ORDINARY
 from rehearsal.lab.place import Place, Report
-from rehearsal.stage import Stage
+from rehearsal.report.model import Comparison, Move
+from rehearsal.stage import Stage, Wanted
 from rehearsal.traffic import install
 from rehearsal.traffic.ledger import Reconciliation, entries, reconcile
 from rehearsal.traffic.log import Operation, counts, read, read_errors
 from rehearsal.traffic.outage import Outage, outage
 
 FORWARD = ("prepare", "readonly", "upgrade", "cutover", "replicas", "retire")
-ONLINE = ("web1", "web2")
+ONLINE = ORDINARY.online
 # Clients whose reads must not fail: a connection for each request, and a pool that tests before it hands one out.
 JUDGED = ("connect", "testing-pool")
 # How long the traffic runs before the first move and after the last, in seconds: each client writes some dozen times.
@@ -30,21 +34,57 @@ Show = Callable[[str], None]
 
 @dataclass
 class Judgement:
-    """What a rehearsal saw. `steps` are (phase, step, seconds), `seconds` each phase's whole `up`."""
+    """What a rehearsal saw. `began` and `ended` are in seconds since the epoch, from the fleet that stands to the last write looked up.
 
-    steps: list[tuple[str, str, float]] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    differing: list[str] = field(default_factory=list)
-    emptied: list[str] = field(default_factory=list)
-    comparing: float = 0.0
+    `online` are the servers that it is judged on; `notes` (how the fleet is not as in its config), `restored` (the schemas given) and
+    `not_rehearsed` are told and no faults.
+    """
+
+    online: tuple[str, ...] = ONLINE
+    began: float = field(default_factory=time.time)
+    ended: float = 0.0
+    moves: list[Move] = field(default_factory=list)
+    comparison: Comparison | None = None
+    restored: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    not_rehearsed: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     outage: Outage | None = None
     ledger: Reconciliation | None = None
+    ground: facts.Ground | None = None
+    foreseen: Foreseen | None = None
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """How long each phase's whole `up` took."""
+        return {move.phase: move.ended - move.began for move in self.moves}
+
+    @property
+    def steps(self) -> list[tuple[str, str, float]]:
+        """(phase, step, seconds) of every step that ended."""
+        return [
+            (move.phase, one.name, one.seconds) for move in self.moves for one in move.steps if one.seconds is not None
+        ]
+
+    @property
+    def differing(self) -> list[str]:
+        """What is not equal on both sides of the upgrade."""
+        return self.comparison.differing if self.comparison else []
+
+    @property
+    def emptied(self) -> list[str]:
+        """Unlogged tables that arrived empty."""
+        return self.comparison.emptied if self.comparison else []
+
+    @property
+    def comparing(self) -> float:
+        """The seconds that the comparison took."""
+        return self.comparison.ended - self.comparison.began if self.comparison else 0.0
 
     def read_errors(self, client: str) -> int:
         """Failed reads of one kind of client on the online servers."""
-        return sum(1 for one in read_errors(self.operations, ONLINE) if one.client == client)
+        return sum(1 for one in read_errors(self.operations, self.online) if one.client == client)
 
     def complaints(self) -> list[str]:
         """Why this rehearsal failed, in sentences; empty if it succeeded."""
@@ -56,7 +96,7 @@ class Judgement:
             )
             found.append(f"the ledger is not whole: {missing}")
         for client in JUDGED:
-            failed = [one for one in read_errors(self.operations, ONLINE) if one.client == client]
+            failed = [one for one in read_errors(self.operations, self.online) if one.client == client]
             if failed:
                 found.append(
                     f"{len(failed)} reads of the client `{client}` failed on online servers, such as {failed[0]}"
@@ -70,9 +110,12 @@ class Judgement:
 
 def rehearse(it: Stage, show: Show, report: Report, until: str = FORWARD[-1]) -> Judgement:
     """Take the fleet through the phases up to `until`, one `up` each, and judge. Raises CommandFailedError if one fails."""
-    judged = Judgement()
+    judged = judgement(it)
+    judged.ground = facts.before(it)
     time.sleep(QUIET_SECONDS)
     for phase in FORWARD[: FORWARD.index(until) + 1]:
+        if phase == "readonly":
+            judged.foreseen = ask(it)
         move(it, phase, None, judged, show, report)
         judged.wrong += after.wrong_with_load_balancer(it, phase)
         if phase == "upgrade":
@@ -83,8 +126,19 @@ def rehearse(it: Stage, show: Show, report: Report, until: str = FORWARD[-1]) ->
     if until == "retire":
         judged.wrong += [*after.wrong_with_replicas(it), *after.wrong_with_old_servers(it)]
     time.sleep(QUIET_SECONDS)
-    judge(it, judged, "db-a" if FORWARD.index(until) >= FORWARD.index("cutover") else "db1")
+    judged.ground = facts.after(it, judged.ground)
+    after_cutover = FORWARD.index(until) >= FORWARD.index("cutover")
+    judge(it, judged, (it.fleet.target if after_cutover else it.fleet.primary).name)
     return judged
+
+
+def judgement(it: Stage) -> Judgement:
+    """An empty one, for this stage."""
+    return Judgement(
+        it.fleet.online,
+        restored=[one.sentence for one in it.restored],
+        not_rehearsed=[line for one in it.restored for line in one.not_rehearsed],
+    )
 
 
 def move(it: Stage, phase: str, round_: int | None, judged: Judgement, show: Show, report: Report) -> Outcome:
@@ -93,23 +147,31 @@ def move(it: Stage, phase: str, round_: int | None, judged: Judgement, show: Sho
     if round_ is not None:
         it.pulumi.config_set("pgleap:round", str(round_))
     report(f"{phase}: pulumi preview --diff")
-    for line in it.pulumi.preview().checked().stdout.splitlines():
-        show(line)
+    read = recording.preview(it.pulumi, show)
     report(f"{phase}: pulumi up")
-    done = it.pulumi.up(on_line=lambda line: _progress(line, show)).checked()
-    judged.seconds[phase] = done.seconds
-    judged.steps += [(phase, step, seconds) for step, seconds in steps(done.stdout)]
-    report(f"{phase}: done in {done.seconds:.1f} s")
+    done, moved = recording.up(it.pulumi, phase, read, lambda line: _progress(line, show))
+    judged.moves.append(moved)
+    report(f"{phase}: done in {done.checked().seconds:.1f} s")
     return done
 
 
 def compare(it: Stage, judged: Judgement, report: Report) -> None:
     """Every table on both sides of the upgrade, while neither takes writes."""
-    began = time.monotonic()
-    before, after = (content(it, name) for name in ("db1", "db-a"))
-    judged.differing, judged.emptied = differences(before, after), emptied(before, after)
-    judged.comparing = time.monotonic() - began
-    report(f"compared every table of db1 and db-a in {judged.comparing:.1f} s (writes are refused meanwhile)")
+    began = time.time()
+    servers = [it.fleet.primary.name, it.fleet.target.name]
+    before, after = (content(it, name) for name in servers)
+    defined = [defined_on(it, name) for name in servers]
+    judged.comparison = Comparison(
+        began=began,
+        ended=time.time(),
+        differing=[*differences(before, after), *changed(*defined)],
+        emptied=emptied(before, after),
+        objects=sum(len(one) for one in defined[0].values()),
+    )
+    objects = f", and {judged.comparison.objects} objects of the schemas given," if it.restored else ""
+    report(
+        f"compared every table{objects} of {' and '.join(servers)} in {judged.comparing:.1f} s (writes are refused meanwhile)"
+    )
 
 
 def content(it: Stage, name: str) -> Fingerprint:
@@ -117,22 +179,19 @@ def content(it: Stage, name: str) -> Fingerprint:
     return fingerprint(stage.psql_as_root(it.lab.host(name)))
 
 
+def defined_on(it: Stage, name: str) -> Definitions:
+    """How the objects of the schemas that were given are defined on a server."""
+    return definitions(stage.psql_as_root(it.lab.host(name)), [one.database for one in it.restored])
+
+
 def judge(it: Stage, judged: Judgement, server: str) -> None:
     """Stop the traffic, bring its logs back, and look every acknowledged write up on `server`."""
     install.stop(it.clients)
     install.collect(it.clients, it.logs)
     judged.operations = read(it.logs)
-    judged.outage = outage(judged.operations, ONLINE)
+    judged.outage = outage(judged.operations, judged.online)
     judged.ledger = reconcile(judged.operations, entries(stage.psql_as_root(it.lab.host(server)), LEDGER_DATABASES))
-
-
-_DONE = re.compile(r"^\s*[+~]+\s+command:\S+ (?P<step>\S+) (?:created|updated|replaced) \((?P<seconds>[\d.]+)s\)")
-
-
-def steps(said: str) -> list[tuple[str, float]]:
-    """The steps that an `up` ran, with their seconds as the engine shows them (whole ones from 1 s on). Pure."""
-    found = (_DONE.match(line) for line in said.splitlines())
-    return [(one["step"], float(one["seconds"])) for one in found if one]
+    judged.ended = time.time()
 
 
 def _progress(line: str, show: Show) -> None:
@@ -141,10 +200,14 @@ def _progress(line: str, show: Show) -> None:
         show(re.sub(r"\[diff: [^]]*\]; ?", "", line))
 
 
-def whole(size: Size, show: Show, report: Report, made_by: str = "rehearsal") -> Judgement:
-    """Set the stage, rehearse, and take it down again, whatever happens."""
+def whole(wanted: Wanted, said: Sequence[str], show: Show, report: Report, made_by: str = "rehearsal") -> Judgement:
+    """Set the stage, say how it is not as in the config, rehearse, and take it down again, whatever happens."""
     place = Place()
+    for line in said:
+        report(line)
     try:
-        return rehearse(stage.set_up(place, size, report, made_by), show, report)
+        judged = rehearse(stage.set_up(place, wanted, report, made_by), show, report)
+        judged.notes += said
+        return judged
     finally:
         report(f"took the lab down: {', '.join(stage.take_down(place))}")

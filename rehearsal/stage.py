@@ -2,26 +2,49 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from rehearsal import operator_stack
+from rehearsal.asked import Dump
 from rehearsal.data.fill import Psql, Size, fill
+from rehearsal.data.restore import Restored, restore
 from rehearsal.engine.project import Pulumi
 from rehearsal.lab import databases, lab
 from rehearsal.lab.down import down
+from rehearsal.lab.fleet import ORDINARY, Fleet
 from rehearsal.lab.hosts import Host
 from rehearsal.lab.place import Place, Report
 from rehearsal.traffic import install
+from rehearsal.traffic.mix import Mix
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a rehearsal is given: its fleet, its data, its traffic (None: the ordinary one), the connections that this takes, and the schemas
+    that are restored beside the lab's own."""
+
+    fleet: Fleet = ORDINARY
+    size: Size = field(default_factory=Size)
+    mix: Mix | None = None
+    connections: int = 0
+    dumps: Sequence[Dump] = ()
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A lab that is up, with its operator's stack."""
+    """A lab that is up, with its operator's stack, and what became of the schemas that were given."""
 
     lab: lab.Lab
     pulumi: Pulumi
+    restored: Sequence[Restored] = ()
+
+    @property
+    def fleet(self) -> Fleet:
+        """What the lab is made from."""
+        return self.lab.fleet
 
     @property
     def clients(self) -> list[Host]:
@@ -34,31 +57,45 @@ class Stage:
         return self.lab.place.root / "traffic"
 
 
-def set_up(place: Place, size: Size, report: Report, made_by: str) -> Stage:
+def set_up(place: Place, wanted: Wanted, report: Report, made_by: str) -> Stage:
     """Boot the fleet, but for what the stack is to make on EC2, and put databases, data and traffic on it; make the stack. Raises LabError."""
-    it = lab.up(place, report, made_by, instances_by_stack=True)
-    put_databases(it, size, report)
-    return put_traffic(it, report, instances=True)
+    it = lab.up(place, report, made_by, fleet=wanted.fleet, instances_by_stack=True)
+    restored = put_databases(it, wanted.size, report, wanted)
+    return replace(put_traffic(it, report, wanted.mix, instances=True), restored=restored)
 
 
-def put_databases(it: lab.Lab, size: Size, report: Report) -> None:
-    """db1 a filled primary, db2 and db3 its replicas."""
-    databases.make_primary(it)
-    db1 = it.host("db1")
-    fill(partial(databases.psql, db1), partial(databases.pgbench, db1), size)
-    report("db1 is a primary, and filled")
+def put_databases(
+    it: lab.Lab,
+    size: Size,
+    report: Report,
+    wanted: Wanted | None = None,
+    before_replicas: Callable[[], None] = lambda: None,
+) -> list[Restored]:
+    """The old primary filled, and its replicas; what became of the schemas that were given."""
+    wanted = wanted or Wanted(it.fleet, size)
+    databases.make_primary(it, size.databases + len(wanted.dumps), wanted.connections)
+    primary = it.host(it.fleet.primary.name)
+    fill(partial(databases.psql, primary), partial(databases.pgbench, primary), size)
+    report(f"{primary.name} is a primary, and filled")
+    restored = [
+        restore(partial(databases.psql, primary), partial(databases.psql_on, primary), one) for one in wanted.dumps
+    ]
+    for one in restored:
+        report(one.sentence)
+    before_replicas()
     databases.make_replicas(it)
-    report("db2 and db3 stream from it")
+    report(f"{', '.join(one.name for one in it.fleet.replicas)}: streaming from it")
+    return restored
 
 
-def put_traffic(it: lab.Lab, report: Report, *, instances: bool = False) -> Stage:
+def put_traffic(it: lab.Lab, report: Report, mix: Mix | None = None, *, instances: bool = False) -> Stage:
     """The operator's stack, and traffic on every server that uses the databases. With `instances` the stack is to make the new databases'
     servers; without, they are up, and are to it machines that are there already."""
-    stage = Stage(it, operator_stack.make(it.place, report, instances=instances))
+    stage = Stage(it, operator_stack.make(it.place, report, it.fleet, instances=instances))
     for host in stage.clients:
-        install.install(host)
+        install.install(host, it.fleet, mix)
     install.start(stage.clients)
-    report("Traffic runs on web1 to web4, worker1 and worker2")
+    report(f"Traffic runs on {', '.join(host.name for host in stage.clients)}")
     return stage
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from rehearsal.rehearse import JUDGED, ONLINE, Judgement
+from rehearsal.rehearse import JUDGED, Judgement
 from rehearsal.traffic.install import KINDS
 from rehearsal.traffic.log import counts
 
@@ -18,9 +19,13 @@ def show(judged: Judgement, console: Console) -> None:
     console.print(_steps(judged))
     console.print(_clients(judged))
     console.print(_result(judged))
+    for line in judged.notes:
+        console.print(f"[yellow]otherwise than in the config:[/yellow] {escape(line)}")
+    for line in judged.not_rehearsed:
+        console.print(f"[yellow]not rehearsed:[/yellow] {escape(line)}")
     complaints = judged.complaints()
     for complaint in complaints:
-        console.print(f"[red]failed:[/red] {complaint}")
+        console.print(f"[red]failed:[/red] {escape(complaint)}")
     if not complaints:
         console.print(
             "[green]passed:[/green] no acknowledged write is missing, every table is equal, no judged read failed"
@@ -65,7 +70,7 @@ def _result(judged: Judgement) -> Table:
         table.add_row(
             "write outage, all online servers", f"{seen.window.seconds:.1f} s, {seen.window.refused} writes refused"
         )
-        for server in ONLINE:
+        for server in judged.online:
             spell = seen.servers[server]
             table.add_row(f"write outage on {server}", f"{spell.seconds:.1f} s" if spell else "none")
         table.add_row("  of it, the rehearsal's own comparison of all tables", f"{judged.comparing:.1f} s")
@@ -73,5 +78,9 @@ def _result(judged: Judgement) -> Table:
         table.add_row("writes acknowledged / found again", f"{ledger.acknowledged} / {ledger.found}")
         table.add_row("acknowledged writes lost", str(len(ledger.missing) + len(ledger.torn)))
     table.add_row("tables whose content differs", str(len(judged.differing)))
+    for restored in judged.restored:
+        table.add_row("the schema given", restored)
+    if judged.restored and judged.comparison:
+        table.add_row("  of it, objects whose definitions were compared", str(judged.comparison.objects))
     table.add_row("unlogged tables that arrived empty", ", ".join(judged.emptied) or "none")
     return table

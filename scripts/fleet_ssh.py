@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import asyncssh
 
 from agent.states import Verb
+from components.agent_program import INSTALLED
 from components.settings import Bastion, Server, Settings, Ssh
-from components.step import INSTALLED, SUDO
+from components.step import SUDO
 
 DEADLINE = 10.0
 # So many servers at once: enough for any fleet this is for, and within a bastion's limits on open files.

@@ -52,6 +52,19 @@ def read_or_exit(name: str | None) -> Stack:
         raise typer.Exit(2) from None
 
 
+def window_or_exit(name: str | None) -> Stack:
+    """The same, where a rehearsal's stack would be taken for its window's: its config names the same servers. Raises typer.Exit."""
+    found = read_or_exit(name)
+    if found.settings.rehearsal:
+        print(
+            "pgleap: Expected: the stack of a window. Found: a rehearsal's (pgleap:rehearsal), whose servers are the window's too.\n"
+            "To do: give the window's stack with --stack. Of the rehearsal `pulumi stack output` tells; `pulumi destroy` takes it away.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(2)
+    return found
+
+
 def _pulumi(project: Path, name: str | None, *command: str) -> dict[str, Any]:
     argv = ["pulumi", "--non-interactive", "--color=never", *command, "--json", *(["--stack", name] if name else [])]
     try:

@@ -105,7 +105,7 @@ def main(
     ] = fleet_ssh.DEADLINE,
 ) -> None:
     """Show what every server really is, and how that differs from the stack's phase. Changes nothing."""
-    selected = stack.read_or_exit(name)
+    selected = stack.window_or_exit(name)
     report = collect(selected.settings, deadline)
     if as_json:
         print(json.dumps(report.to_json(selected.finished), indent=2))

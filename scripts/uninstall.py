@@ -80,7 +80,7 @@ def main(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Take away everything that pgleap made on the servers, DB_A's clusters among it. The databases go on as they are."""
-    selected = stack.read_or_exit(name)
+    selected = stack.window_or_exit(name)
     settings, console = selected.settings, Console(highlight=False, soft_wrap=True)
     retired = settings.phase is Phase.RETIRE
     if settings.phase not in (Phase.PREPARE, Phase.RETIRE) or selected.finished.get("phase") != settings.phase:

@@ -7,8 +7,9 @@ import re
 from typing import Any, Callable, Dict, Optional
 
 from agent import seal
-from agent.checks import room, versions
+from agent.checks import room, storage, versions
 from agent.checks.check import OLD_DATABASES, Side, Unseen
+from agent.checks.each_database import CONNECTABLE, in_each
 from agent.checks.sight import Sight
 from agent.report import Refusal
 
@@ -107,6 +108,42 @@ def _free_inodes(sight: Sight) -> Optional[int]:
     return room.free(room.nearest(sight, sight.cluster.data)).inodes
 
 
+@_on(*_DATABASES)
+def _cores(_: Sight) -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+# What sets how long pg_upgrade takes (scripts/forecast). Relations are the users' own; large objects are counted up to MANY in each
+# database, and beyond that as the last ANALYZE estimated them.
+AMOUNTS = f"""SELECT (SELECT count(*) FROM pg_class WHERE oid >= 16384) AS relations,
+  (SELECT CASE WHEN count(*) > {storage.MANY} THEN greatest(count(*), (SELECT reltuples::bigint FROM pg_class
+    WHERE oid = 'pg_largeobject_metadata'::regclass)) ELSE count(*) END
+   FROM (SELECT FROM pg_largeobject_metadata LIMIT {storage.MANY + 1}) l) AS objects"""
+
+
+@_on(Side.OLD_PRIMARY)
+def _databases(sight: Sight) -> int:
+    """Those that pg_upgrade carries over, template1 among them."""
+    return len(sight.rows(CONNECTABLE))
+
+
+@_on(Side.OLD_PRIMARY)
+def _relations(sight: Sight) -> int:
+    return sum(int(row["relations"]) for row in in_each(sight, AMOUNTS))
+
+
+@_on(Side.OLD_PRIMARY)
+def _most_relations(sight: Sight) -> int:
+    """Of the database that has the most: it is dumped and restored by one process."""
+    return max(int(row["relations"]) for row in in_each(sight, AMOUNTS))
+
+
+@_on(Side.OLD_PRIMARY)
+def _large_objects(sight: Sight) -> int:
+    return sum(int(row["objects"]) for row in in_each(sight, AMOUNTS))
+
+
 def _memory_bytes(sight: Sight) -> int:
     return room.memory(sight)["MemTotal"]
 
@@ -150,6 +187,11 @@ LOOKS: Dict[str, Look] = {
     "freeBytes": _free_bytes,
     "freeInodes": _free_inodes,
     "memoryBytes": _memory_bytes,
+    "cores": _cores,
+    "databases": _databases,
+    "relations": _relations,
+    "mostRelations": _most_relations,
+    "largeObjects": _large_objects,
     "maxConnections": _max_connections,
     "reservedConnections": _reserved_connections,
     "clientSessions": _client_sessions,

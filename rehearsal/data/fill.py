@@ -10,7 +10,7 @@ SCHEMA = Path(__file__).parent / "schema"
 LEDGER_DATABASES = ("shop", "forum", "metrics")
 """The databases that clients write to; each holds a ledger."""
 DATABASES = (*LEDGER_DATABASES, "bench")
-"""Every database that `fill` makes."""
+"""Every database that `fill` makes, whatever the size."""
 TABLESPACE = "/var/lib/postgresql/space/archive"
 """The tablespace's folder, outside the data directory. Replicas that already stream need it before `fill` runs."""
 
@@ -21,11 +21,25 @@ Psql = Callable[[str, str], str]
 
 @dataclass(frozen=True)
 class Size:
-    """How much data: `rows` customers (other tables follow), pgbench's scale, tables beyond those of the schema."""
+    """How much data: `rows` customers (other tables follow), pgbench's scale, tables beyond those of the schema (spread over `metrics` and
+    the databases beyond DATABASES), databases in all, large objects beside the clients' own."""
 
     rows: int = 5_000
     bench_scale: int = 2
     extra_tables: int = 40
+    databases: int = len(DATABASES)
+    large_objects: int = 0
+
+    @property
+    def more(self) -> list[str]:
+        """The databases beyond DATABASES."""
+        return [f"tenant{number}" for number in range(1, self.databases - len(DATABASES) + 1)]
+
+    def tables(self) -> dict[str, int]:
+        """How many further tables each database gets that gets some."""
+        places = ["metrics", *self.more]
+        each, left = divmod(self.extra_tables, len(places))
+        return {place: each + (number < left) for number, place in enumerate(places)}
 
 
 ORDINARY = Size()
@@ -44,8 +58,14 @@ def fill(
     psql("postgres", script("cluster", tablespace=tablespace))
     for database in LEDGER_DATABASES:
         psql(database, script("ledger"))
-        psql(database, script(database, rows=size.rows, extra_tables=size.extra_tables))
+        psql(database, script(database, rows=size.rows))
     psql("shop", script("shop_rows", rows=size.rows))
+    for database in size.more:
+        psql("postgres", f"CREATE DATABASE {database} OWNER app_owner;")
+    for database, tables in size.tables().items():
+        psql(database, script("many", extra_tables=tables))
+    if size.large_objects:
+        psql("shop", script("large_objects", large_objects=size.large_objects))
     pgbench(["--initialize", "--quiet", "--scale", str(size.bench_scale), "bench"])
 
 

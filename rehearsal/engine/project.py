@@ -12,6 +12,8 @@ from typing import IO, Any
 
 import yaml
 
+from scripts.window.events import Stream
+
 LineHeard = Callable[[str], None]
 
 _HIDDEN = ("PULUMI_ACCESS_TOKEN", "PULUMI_BACKEND_URL", "PULUMI_STACK", "PULUMI_CONFIG")
@@ -81,26 +83,38 @@ class Pulumi:
         path = os.pathsep.join([str(self.engine), os.environ.get("PATH", os.defpath)])
         return {**inherited, **self.own_variables(), "PATH": path}
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Starts a command and leaves it to the caller, who may kill it; both streams are text pipes."""
-        return subprocess.Popen(
-            [self.engine / "pulumi", "--non-interactive", "--color", "never", *arguments],
+    def start(self, *arguments: str, events: Stream | None = None) -> subprocess.Popen[str]:
+        """Starts a command and leaves it to the caller, who may kill it; both streams are text pipes. The engine's events go to `events`."""
+        logged = ("--event-log", events.path) if events else ()
+        child = subprocess.Popen(
+            [self.engine / "pulumi", "--non-interactive", "--color", "never", *arguments, *logged],
             cwd=self.project,
-            env=self.variables(),
+            # Without this variable there is no --event-log.
+            env=self.variables() | ({"PULUMI_DEBUG_COMMANDS": "true"} if events else {}),
+            pass_fds=(events.end,) if events else (),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
         )
+        if events:
+            events.begun()
+        return child
 
-    def run(self, *arguments: str, on_line: LineHeard | None = None, timeout: float | None = None) -> Outcome:
+    def run(
+        self,
+        *arguments: str,
+        on_line: LineHeard | None = None,
+        timeout: float | None = None,
+        events: Stream | None = None,
+    ) -> Outcome:
         """Runs a command to its end; `on_line` hears each line of both streams as it comes.
 
         After `timeout` seconds it is killed, and subprocess.TimeoutExpired is raised.
         """
         began = time.monotonic()
-        child = self.start(*arguments)
+        child = self.start(*arguments, events=events)
         assert child.stdout is not None
         assert child.stderr is not None
         streams: tuple[list[str], list[str]] = ([], [])
@@ -147,9 +161,19 @@ class Pulumi:
         """What would change; `diff` shows each property."""
         return self.run("preview", *(("--diff",) if diff else ()), *options, on_line=on_line)
 
-    def up(self, *options: str, on_line: LineHeard | None = None, timeout: float | None = None) -> Outcome:
-        """Does it, without a preview before."""
-        return self.run("up", "--yes", "--skip-preview", *options, on_line=on_line, timeout=timeout)
+    def up(
+        self,
+        *options: str,
+        on_line: LineHeard | None = None,
+        timeout: float | None = None,
+        events: Stream | None = None,
+    ) -> Outcome:
+        """Does it, without a preview before. `events` gets what the engine tells while it works (scripts.window.events)."""
+        return self.run("up", "--yes", "--skip-preview", *options, on_line=on_line, timeout=timeout, events=events)
+
+    def version(self) -> str:
+        """The engine's own version, such as v3.250.0."""
+        return self.run("version").checked().stdout.strip()
 
     def destroy(self, *options: str) -> Outcome:
         """Deletes every resource."""

@@ -1,15 +1,17 @@
-"""PostgreSQL on the lab's servers: db1 a primary, db2 and db3 its streaming replicas, as a fleet in use has them.
+"""PostgreSQL on the lab's servers: a primary and its streaming replicas, as a fleet in use has them.
 
 Debian's layout, settings in all three places that they can be in, checksums, a slot for each replica.
 """
 
+import re
 import secrets
+import shlex
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from rehearsal.data.fill import TABLESPACE
-from rehearsal.lab.fleet import FLEET, NETWORK, OLD_VERSION
+from rehearsal.lab.fleet import NETWORK, OLD_VERSION
 from rehearsal.lab.hosts import Host
 from rehearsal.lab.lab import Lab
 from rehearsal.lab.place import LabError, Place
@@ -22,9 +24,6 @@ UNIT = f"postgresql@{OLD_VERSION}-{CLUSTER}"
 DATA = f"/var/lib/postgresql/{OLD_VERSION}/{CLUSTER}"
 CONFIGURATION = f"/etc/postgresql/{OLD_VERSION}/{CLUSTER}"
 
-PRIMARY = next(server for server in FLEET if server.role == "primary")
-REPLICAS = tuple(server for server in FLEET if server.role == "replica")
-
 _STREAMING_SECONDS = 60.0
 
 # Appended to Debian's file, as a hand would. What the way back needs can only be changed by a restart, so it is there
@@ -33,13 +32,8 @@ _POSTGRESQL_CONF = """
 # The lab's own settings.
 include_dir = 'conf.d'
 listen_addresses = '*'
-max_connections = 200
 shared_buffers = 128MB
 wal_level = logical
-max_wal_senders = 20
-max_replication_slots = 20
-max_logical_replication_workers = 12
-max_worker_processes = 24
 hot_standby_feedback = on
 old_snapshot_threshold = 6h
 log_checkpoints = on
@@ -65,15 +59,16 @@ host    replication     {REPLICATION_ROLE}      {NETWORK}            scram-sha-2
 """
 
 
-def make_primary(lab: Lab) -> None:
-    """db1 gets an empty primary that takes clients of the lab's network, and the folder that `fill` wants.
+def make_primary(lab: Lab, databases: int = 4, connections: int = 0) -> None:
+    """The old primary's server gets an empty primary that takes clients of the lab's network, and the folder that `fill` wants.
 
-    Raises LabError, for instance when db1 has a cluster already.
+    `databases` is how many are to come: a way back after cutover takes a worker and a slot for each. `connections` are those that
+    clients keep. Raises LabError, for instance when there is a cluster already.
     """
-    host = lab.host(PRIMARY.name)
+    host = lab.host(lab.fleet.primary.name)
     locale = ("--locale", "en_US.UTF-8", "--encoding", "UTF8")
     host.run(["pg_createcluster", *locale, str(OLD_VERSION), CLUSTER, "--", "--data-checksums"])
-    _configure(host)
+    _configure(host, databases, connections)
     host.run(["install", "-d", "-m", "0700", "-o", SUPERUSER, "-g", SUPERUSER, TABLESPACE])
     host.run(["systemctl", "start", UNIT])
     settings = "".join(f"ALTER SYSTEM SET {name} = '{value}';\n" for name, value in _BY_ALTER_SYSTEM.items())
@@ -87,19 +82,24 @@ def make_primary(lab: Lab) -> None:
 
 
 def make_replicas(lab: Lab) -> None:
-    """db2 and db3 get a base backup of db1, all at once, and stream from it, each through a slot with its name.
+    """The old replicas get a base backup of the primary, all at once, and stream from it, each through a slot with its name.
 
     Raises LabError when they do not stream within 60 seconds of their start, or have a cluster already.
     """
-    with ThreadPoolExecutor(len(REPLICAS)) as pool:
-        list(pool.map(lambda server: _make_replica(lab, lab.host(server.name)), REPLICAS))
-    names = ", ".join(f"'{server.name}'" for server in REPLICAS)
+    replicas = lab.fleet.replicas
+    # Before the first backup's checkpoint: it could remove WAL that a slot made at that moment has just reserved.
+    for server in replicas:
+        reserve = f"SELECT pg_create_physical_replication_slot('{slot(server.name)}', true)"
+        psql(lab.host(lab.fleet.primary.name), "postgres", reserve)
+    with ThreadPoolExecutor(len(replicas)) as pool:
+        list(pool.map(lambda server: _make_replica(lab, lab.host(server.name)), replicas))
+    names = ", ".join(f"'{server.name}'" for server in replicas)
     streaming = f"SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND application_name IN ({names})"
     deadline = time.monotonic() + _STREAMING_SECONDS
-    while (found := int(psql(lab.host(PRIMARY.name), "postgres", streaming))) < len(REPLICAS):
+    while (found := int(psql(lab.host(lab.fleet.primary.name), "postgres", streaming))) < len(replicas):
         if time.monotonic() > deadline:
             raise LabError(
-                f"Expected {len(REPLICAS)} replicas to stream within {_STREAMING_SECONDS:.0f} s, found {found}: "
+                f"Expected {len(replicas)} replicas to stream within {_STREAMING_SECONDS:.0f} s, found {found}: "
                 f"see `journalctl -u {UNIT}` and /var/log/postgresql on {names}."
             )
         time.sleep(0.1)
@@ -111,6 +111,12 @@ def psql(host: Host, database: str, text: str) -> str:
     return host.run(argv, user=SUPERUSER, stdin=text)
 
 
+def psql_on(host: Host, database: str, text: str) -> str:
+    """The same, going on after an error: what psql prints, errors included, each with the number of its statement's last line."""
+    command = f"psql -X -q -A -t -d {shlex.quote(database)} -f - 2>&1"
+    return host.run(["sh", "-c", command], user=SUPERUSER, stdin=text)
+
+
 def pgbench(host: Host, arguments: Sequence[str]) -> str:
     """What pgbench, run on the host as the superuser, prints."""
     return host.run(["pgbench", *arguments], user=SUPERUSER)
@@ -119,19 +125,36 @@ def pgbench(host: Host, arguments: Sequence[str]) -> str:
 def _make_replica(lab: Lab, host: Host) -> None:
     passwords = f"*:{PORT}:*:{REPLICATION_ROLE}:{replication_password(lab.place)}\n"
     host.write("/var/lib/postgresql/.pgpass", passwords, mode=0o600, owner=SUPERUSER)
-    upstream = f"host={PRIMARY.address} port={PORT} user={REPLICATION_ROLE} application_name={host.name}"
-    backup = ["-d", upstream, "-D", DATA, "-X", "stream", "-C", "-S", host.name, "-R", "-c", "fast"]
+    upstream = f"host={lab.fleet.primary.address} port={PORT} user={REPLICATION_ROLE} application_name={host.name}"
+    backup = ["-d", upstream, "-D", DATA, "-X", "stream", "-S", slot(host.name), "-R", "-c", "fast"]
     host.run([f"/usr/lib/postgresql/{OLD_VERSION}/bin/pg_basebackup", *backup], user=SUPERUSER)
     # Debian's configuration is in no base backup.
-    primary = lab.host(PRIMARY.name)
+    primary = lab.host(lab.fleet.primary.name)
     for path in primary.run(["find", CONFIGURATION, "-type", "f"]).split():
         host.write(path, primary.run(["cat", path]), mode=0o640)
     host.run(["chown", "-R", f"{SUPERUSER}:{SUPERUSER}", "/etc/postgresql"])
     host.run(["systemctl", "start", UNIT])
 
 
-def _configure(host: Host) -> None:
-    host.run(["tee", "--append", f"{CONFIGURATION}/postgresql.conf"], stdin=_POSTGRESQL_CONF)
+def slot(server: str) -> str:
+    """The replication slot of a server: its name, as far as a slot's may be one (lower case letters, digits, underscores)."""
+    return server if re.fullmatch("[a-z0-9_]+", server) else re.sub("[^a-z0-9]", "_", server.lower())
+
+
+def limits(databases: int, connections: int) -> dict[str, int]:
+    """What can only be changed by a restart, for so many databases and clients' connections. Pure."""
+    return {
+        "max_connections": max(200, connections + 60),
+        "max_wal_senders": max(20, databases + 16),
+        "max_replication_slots": max(20, databases + 16),
+        "max_logical_replication_workers": max(12, databases + 8),
+        "max_worker_processes": max(24, databases + 20),
+    }
+
+
+def _configure(host: Host, databases: int, connections: int) -> None:
+    found = "".join(f"{name} = {value}\n" for name, value in limits(databases, connections).items())
+    host.run(["tee", "--append", f"{CONFIGURATION}/postgresql.conf"], stdin=_POSTGRESQL_CONF + found)
     host.write(f"{CONFIGURATION}/conf.d/statements.conf", _STATEMENTS_CONF, owner=SUPERUSER)
     host.write(f"{CONFIGURATION}/pg_hba.conf", _PG_HBA_CONF, mode=0o640, owner=SUPERUSER)
 

@@ -1,6 +1,11 @@
-"""The twelve servers of the lab, as data: what the network, the hosts and the stack's configuration are made from."""
+"""A fleet, as data: what the network, the hosts and the stack's configuration are made from. The lab's own has twelve servers."""
 
-from dataclasses import dataclass
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Role = Literal["primary", "replica", "target", "new-replica", "online", "drained", "worker"]
@@ -46,6 +51,8 @@ OPERATOR_ADDRESS = "10.77.0.1"
 """The machine's own address on the lab's bridge: where the operator, and so Pulumi, is."""
 PREFIX_LENGTH = 24
 NETWORK = "10.77.0.0/24"
+FIRST_ADDRESS = 11
+"""The last part of the first server's address; the others' follow."""
 
 READS_FROM = "db2"
 """The replica that serves reads while writes are refused."""
@@ -60,12 +67,97 @@ OLD_VERSION = 15
 NEW_VERSION = 17
 
 
+def address(number: int) -> str:
+    """The address with this last part. Pure."""
+    return f"10.77.0.{number}"
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """A fleet that a lab is booted with: its servers, the database names and whom each leads to before the upgrade, the replica that serves
+    reads while writes are refused, and the stack's `limits`; what these do not say is pgleap's own default."""
+
+    servers: tuple[Server, ...] = FLEET
+    names: Mapping[str, str] = field(default_factory=lambda: dict(NAMES))
+    reads_from: str = READS_FROM
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    def with_role(self, *roles: Role) -> tuple[Server, ...]:
+        """The servers with one of these roles, in the fleet's order."""
+        return tuple(server for server in self.servers if server.role in roles)
+
+    def named(self, name: str) -> Server:
+        """The server of that name. Raises KeyError."""
+        return {server.name: server for server in self.servers}[name]
+
+    @property
+    def primary(self) -> Server:
+        """The old primary."""
+        return self.with_role("primary")[0]
+
+    @property
+    def target(self) -> Server:
+        """DB_A."""
+        return self.with_role("target")[0]
+
+    @property
+    def replicas(self) -> tuple[Server, ...]:
+        """The old replicas."""
+        return self.with_role("replica")
+
+    @property
+    def new_replicas(self) -> tuple[Server, ...]:
+        """The new version's replicas."""
+        return self.with_role("new-replica")
+
+    @property
+    def online(self) -> tuple[str, ...]:
+        """The names of the servers that stay behind the load balancer: those that the outage is measured on."""
+        return tuple(server.name for server in self.with_role("online"))
+
+    @property
+    def drained(self) -> dict[str, str]:
+        """The servers that leave the load balancer in the window: name -> address."""
+        return {server.name: server.address for server in self.with_role("drained")}
+
+    @property
+    def clients(self) -> tuple[Server, ...]:
+        """The servers that use the databases."""
+        return self.with_role("online", "drained", "worker")
+
+    def names_of(self, *servers: str) -> list[str]:
+        """The database names that lead to these servers before the upgrade, in the order of the servers."""
+        return [name for owner in servers for name, leads in self.names.items() if leads == owner]
+
+    def spread(self) -> dict[str, str]:
+        """Where each database name has to lead from `replicas` on: name -> address."""
+        heirs = {one.takes_over: one.address for one in self.new_replicas}
+        return {name: heirs.get(owner, self.target.address) for name, owner in self.names.items()}
+
+    def keep(self, file: Path) -> None:
+        """Write it down, for whoever opens the lab later."""
+        file.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def kept(cls, file: Path) -> Fleet:
+        """The fleet that was written down; the lab's own where none was."""
+        if not file.exists():
+            return ORDINARY
+        found = json.loads(file.read_text(encoding="utf-8"))
+        servers = tuple(Server(**{**one, "tasks": tuple(one["tasks"])}) for one in found.pop("servers"))
+        return cls(servers, **found)
+
+
+ORDINARY = Fleet()
+"""The lab's own fleet, which a rehearsal has when it is given no other."""
+
+
 def named(name: str) -> Server:
-    """The server of that name. Raises KeyError."""
-    return {server.name: server for server in FLEET}[name]
+    """The server of that name in the lab's own fleet. Raises KeyError."""
+    return ORDINARY.named(name)
 
 
-def hosts_file(server: Server) -> str:
+def hosts_file(server: Server, fleet: Fleet = ORDINARY) -> str:
     """/etc/hosts as it is on `server` before anything was upgraded: the database names among ordinary lines."""
     lines = [
         "# Made when this server was set up. Names of the databases are at the end.",
@@ -79,7 +171,7 @@ def hosts_file(server: Server) -> str:
         f"{OPERATOR_ADDRESS}\tbackup.internal.ln backup   # not a database",
         "",
     ]
-    for fqdn, owner in NAMES.items():
-        alias = " db1" if owner == "db1" else ""
-        lines.append(f"{named(owner).address} {fqdn}{alias}")
+    for fqdn, owner in fleet.names.items():
+        alias = f" {owner}" if owner == fleet.primary.name and fqdn != owner else ""
+        lines.append(f"{fleet.named(owner).address} {fqdn}{alias}")
     return "\n".join(lines) + "\n"

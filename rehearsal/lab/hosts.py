@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from rehearsal.lab import control_groups, keys, network, processes
-from rehearsal.lab.fleet import USER, Server, hosts_file
+from rehearsal.lab.fleet import ORDINARY, USER, Fleet, Server, hosts_file
 from rehearsal.lab.place import LabError, Place, call
 
 _BOOT_SECONDS = 60.0
@@ -26,8 +26,9 @@ _ENVIRONMENT = ("PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 class Host:
     """One server of the lab."""
 
-    def __init__(self, place: Place, server: Server) -> None:
+    def __init__(self, place: Place, server: Server, fleet: Fleet = ORDINARY) -> None:
         self.server = server
+        self._fleet = fleet
         self._place = place
         self._folder = place.hosts / server.name
         self._root = self._folder / "root"
@@ -135,7 +136,7 @@ class Host:
         """What tells this host from every other, put there before its first boot."""
         etc = self._root / "etc"
         (etc / "hostname").write_text(f"{self.name}\n")
-        (etc / "hosts").write_text(hosts_file(self.server))
+        (etc / "hosts").write_text(hosts_file(self.server, self._fleet))
         # Not a random one: without it systemd takes the boot for the first one ever, which takes it longer.
         machine = hashlib.sha256(f"{self._place.root}/{self.name}".encode()).hexdigest()[:32]
         (etc / "machine-id").write_text(f"{machine}\n")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from functools import partial
 
 from rehearsal.lab import cloud_init, network
-from rehearsal.lab.fleet import FLEET, Server
+from rehearsal.lab.fleet import Fleet
 from rehearsal.lab.hosts import Host
 from rehearsal.lab.place import LabError, Place
 from rehearsal.plugins.cloud import MachineError
@@ -16,9 +15,10 @@ from rehearsal.plugins.cloud import MachineError
 class LabMachines:
     """Machines (see plugins/cloud.py) that are hosts of the lab in `place`: at the address of one of its servers, and no other."""
 
-    def __init__(self, place: Place, servers: Sequence[Server] = FLEET) -> None:
+    def __init__(self, place: Place) -> None:
         self._place = place
-        self._servers = {server.address: server for server in servers if server.instance}
+        self._fleet = Fleet.kept(place.fleet)
+        self._servers = {server.address: server for server in self._fleet.servers if server.instance}
 
     async def start(self, address: str, user_data: str) -> None:
         """Boot a new host; it lets its user in when this ends, and its first boot may still be under way. Raises MachineError."""
@@ -39,7 +39,7 @@ class LabMachines:
             raise MachineError(
                 f"expected one of {', '.join(self._servers)}, the lab's addresses for instances, found {address}"
             )
-        return Host(self._place, self._servers[address])
+        return Host(self._place, self._servers[address], self._fleet)
 
     def _start(self, host: Host, user_data: str) -> None:
         config = cloud_init.read(user_data)

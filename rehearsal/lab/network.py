@@ -3,6 +3,7 @@
 The bridge is made first and removed last, and bears the name of the lab that it belongs to: a machine has one lab.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 
@@ -11,7 +12,8 @@ from rehearsal.lab.place import LabError, Place, call
 
 BRIDGE = "pgleap0"
 _NAMESPACE = "pgleap-"
-_CABLE = "pgl-"  # names of interfaces have 15 characters at most
+_CABLE = "pgl-"
+_LONGEST_INTERFACE = 15  # IFNAMSIZ of netdevice(7), less the zero at its end
 
 
 def namespace(server: Server) -> str:
@@ -85,7 +87,8 @@ def down(place: Place) -> list[str]:
 
 
 def _cable(server: Server) -> str:
-    return _CABLE + server.name
+    name = _CABLE + server.name
+    return name if len(name) <= _LONGEST_INTERFACE else _CABLE + hashlib.sha256(name.encode()).hexdigest()[:11]
 
 
 def _namespaces() -> list[str]:

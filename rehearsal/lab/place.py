@@ -47,6 +47,11 @@ class Place:
         return self.root / "image"
 
     @property
+    def fleet(self) -> Path:
+        """What fleet it is, as data."""
+        return self.root / "fleet.json"
+
+    @property
     def made_by(self) -> Path:
         """Who booted this lab, in a word; there as long as the lab is up or has not been taken down."""
         return self.root / "made-by"

@@ -271,25 +271,34 @@ def repeat(step: Callable[[], None], seconds: float, stop: threading.Event) -> N
         due = max(due + seconds, time.monotonic())
 
 
-def main() -> None:
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(description="a client of the lab's databases")
     parser.add_argument("kind", choices=list(INTERVALS))
-    parser.add_argument("--interval", type=float, help="milliseconds from one request to the next")
+    parser.add_argument("--interval", type=float, help="milliseconds from one request of a client to its next")
+    parser.add_argument("--reads-every", type=float, help="the same for reads alone")
+    parser.add_argument("--writes-every", type=float, help="the same for writes alone")
+    parser.add_argument("--clients", type=int, default=1, help="how many clients, each with connections of its own")
     parser.add_argument("--reads", nargs="+", default=["db2.internal.ln", "db3.internal.ln", "db1.internal.ln"])
     parser.add_argument("--writes", default="db1.internal.ln")
     parser.add_argument("--databases", nargs="+", choices=list(WRITES), default=["shop", "metrics"], help="to write to")
     parser.add_argument("--log", type=Path, default=Path("/var/log/pgleap-traffic"))
-    options = parser.parse_args()
+    return parser
 
+
+def main() -> None:
+    options = arguments().parse_args()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     client = Client(options.kind, options.log)
-    steps = [client.writes(options.writes, options.databases)]
-    if options.kind != "worker":
-        steps.append(client.reads(options.reads))
-    seconds = (options.interval or INTERVALS[options.kind]) / 1000
-    threads = [threading.Thread(target=repeat, args=(step, seconds, stop)) for step in steps]
+    usual = options.interval or INTERVALS[options.kind]
+    threads = []
+    for _ in range(options.clients):
+        steps = [(client.writes(options.writes, options.databases), options.writes_every or usual)]
+        if options.kind != "worker":
+            steps.append((client.reads(options.reads), options.reads_every or usual))
+        threads += [threading.Thread(target=repeat, args=(step, every / 1000, stop)) for step, every in steps]
     for thread in threads:
         thread.start()
     for thread in threads:

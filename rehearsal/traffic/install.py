@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from rehearsal.lab.fleet import Server
+from rehearsal.lab.fleet import ORDINARY, Fleet, Server
 from rehearsal.lab.hosts import Host
+from rehearsal.traffic.mix import KINDS, Mix
 
-KINDS = ("connect", "testing-pool", "plain-pool")
-"""The kinds of client on each web server."""
+__all__ = ["KINDS", "PASSWORDS", "TASK_DATABASES", "collect", "install", "start", "started", "stop", "units"]
+
 TASK_DATABASES = {"worker1": ("shop", "metrics"), "worker2": ("forum",)}
-"""What each worker's offline task writes to."""
+"""What each worker's offline task writes to; another fleet's workers have them in turn."""
 
 _HERE = Path(__file__).parent
 _PROGRAM = "/usr/local/lib/pgleap-traffic/client.py"
@@ -36,29 +37,44 @@ WantedBy=multi-user.target
 """
 
 
-def install(host: Host, interval: float | None = None) -> None:
+def install(host: Host, fleet: Fleet = ORDINARY, mix: Mix | None = None) -> None:
     """Put the client program, its passwords and the units on a web server or a worker; nothing is started.
 
-    `interval` is from one request of a client to its next, in milliseconds; without it each kind has its own (client.py),
-    light enough for the whole fleet on two cores.
+    Without a `mix` there is one client of each kind, each with requests as often as client.py has it: light enough for the lab's own
+    fleet on two cores.
     """
     host.write(_PROGRAM, (_HERE / "client.py").read_text(encoding="utf-8"))
     # libpq heeds the file only if nobody but its user can read it.
     host.write(PASSWORDS, (_HERE / "pgpass").read_text(encoding="utf-8"), mode=0o600, owner=_USER)
-    for name, text in units(host.server, interval).items():
+    for name, text in units(host.server, fleet, mix).items():
         host.write(f"/etc/systemd/system/{name}", text)
     host.run(["systemctl", "daemon-reload"])
 
 
-def units(server: Server, interval: float | None = None) -> dict[str, str]:
-    """The systemd units that a server gets, name and text: its offline tasks on a worker, else one template."""
-    if not server.tasks:
-        return {"pgleap-traffic@.service": _unit("Client of the lab's databases: %i", "%i", interval)}
-    databases = TASK_DATABASES[server.name]
-    task = _unit(
-        f"Offline task that writes to {', '.join(databases)}", f"worker --databases {' '.join(databases)}", interval
-    )
-    return dict.fromkeys(server.tasks, task)
+def units(server: Server, fleet: Fleet = ORDINARY, mix: Mix | None = None) -> dict[str, str]:
+    """The systemd units that a server gets, name and text: its offline tasks on a worker, else one for each kind of client."""
+    write = f"--writes {fleet.names_of(fleet.primary.name)[0]}"
+    if server.tasks:
+        databases = " ".join(task_databases(server, fleet))
+        pace = f" --writes-every {1000 / mix.writes:g}" if mix else ""
+        task = _unit(f"Offline task that writes to {databases}", f"worker --databases {databases} {write}{pace}")
+        return dict.fromkeys(server.tasks, task)
+    readers = [fleet.reads_from, *(one.name for one in fleet.replicas if one.name != fleet.reads_from)]
+    names = " ".join(fleet.names_of(*readers, fleet.primary.name))
+    paces = mix.arguments() if mix else dict.fromkeys(KINDS, "")
+    return {
+        f"pgleap-traffic@{kind}.service": _unit(
+            f"Client of the lab's databases: {kind}", f"{kind} --reads {names} {write}{paces[kind]}"
+        )
+        for kind in KINDS
+    }
+
+
+def task_databases(server: Server, fleet: Fleet) -> tuple[str, ...]:
+    """What a worker's offline task writes to."""
+    turns = list(TASK_DATABASES.values())
+    workers = [one.name for one in fleet.with_role("worker")]
+    return TASK_DATABASES.get(server.name) or turns[workers.index(server.name) % len(turns)]
 
 
 def started(server: Server) -> list[str]:
@@ -90,9 +106,7 @@ def collect(hosts: Iterable[Host], folder: Path) -> None:
             path.write_text(host.run(["cat", f"{_LOGS}/{name}"]), encoding="utf-8")
 
 
-def _unit(description: str, arguments: str, interval: float | None) -> str:
-    if interval is not None:
-        arguments += f" --interval {interval}"
+def _unit(description: str, arguments: str) -> str:
     return _UNIT.format(
         description=description,
         arguments=arguments,

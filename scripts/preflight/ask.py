@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from components.agent_program import agent_program
@@ -45,12 +45,21 @@ COMMAND = f"{SUDO} -c {shlex.quote(BOOTSTRAP)}"
 
 def ask(settings: Settings, *, made: bool, deadline: float = DEADLINE) -> dict[str, Said]:
     """What each server says of itself, by name. `deadline` in seconds is each server's own."""
-    desire, program = Desire(settings), base64.b64encode(agent_program().file.read_bytes()).decode()
-    asked = {
-        server.name: f"{program}\n{json.dumps(to_look_at(desire, server, made=made))}"
-        for server in settings.servers.values()
-        if not server.lost
-    }
+    desire = Desire(settings)
+    living = [server for server in settings.servers.values() if not server.lost]
+    return _ask(settings, {server.name: to_look_at(desire, server, made=made) for server in living}, deadline)
+
+
+def ask_facts(settings: Settings, servers: Iterable[Server], deadline: float = DEADLINE) -> dict[str, Said]:
+    """The facts of some servers alone, by name: no check is made, so this takes a second."""
+    desire = Desire(settings)
+    asked = {server.name: {**preflight(desire, server), "onlySeen": True} for server in servers}
+    return _ask(settings, asked, deadline)
+
+
+def _ask(settings: Settings, wanted: Mapping[str, Mapping[str, Any]], deadline: float) -> dict[str, Said]:
+    program = base64.b64encode(agent_program().file.read_bytes()).decode()
+    asked = {name: f"{program}\n{json.dumps(each)}" for name, each in wanted.items()}
     return {name: read(answer) for name, answer in fleet_ssh.ask(settings, COMMAND, asked, deadline).items()}
 
 

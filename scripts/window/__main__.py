@@ -1,6 +1,7 @@
 """The window in one go: readonly, upgrade, cutover, with the clock of the outage.
 
-On a failure, a ^C or a deadline before DB_A has opened it goes back to prepare by itself, and says how long writes were refused.
+It begins with the forecast of how long writes will be refused. On a failure, a ^C, a deadline or an outageBudget that is used up before
+DB_A has opened it goes back to prepare by itself, and says how long writes were refused.
 Once DB_A has opened nothing goes back by itself. Run it in the project's folder, like pulumi.
 
 Exit status: 0 what was asked for is done, 1 it went back to prepare, 2 nothing was done, 3 it needs a person.
@@ -29,6 +30,10 @@ def main(
         list[str] | None,
         typer.Option(help="seconds for a step, such as 20, or hosts-file=20 for one kind; may be given more than once"),
     ] = None,
+    over_budget: Annotated[
+        bool,
+        typer.Option("--over-budget", help="begin although the forecast's bad case exceeds the stack's outageBudget"),
+    ] = False,
 ) -> None:
     engine: Engine | None = None
     try:
@@ -37,7 +42,9 @@ def main(
         # The rest takes half a second to import. The stack is read meanwhile: on the way back writes wait for both.
         from scripts.window.command import run  # noqa: PLC0415
 
-        status = run(reading, BEGAN, back=back, preview=preview, deadlines_given=deadline or [])
+        status = run(
+            reading, BEGAN, back=back, preview=preview, deadlines_given=deadline or [], over_budget=over_budget
+        )
     except EngineError as error:
         print(f"pgleap: {error}", file=sys.stderr)
         status = NOTHING_DONE

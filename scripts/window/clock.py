@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from agent.states import Phase
 from components.settings import Settings
-from scripts.window.deadlines import CLIENT_GATE, HOSTS_FILE, ONLINE_SESSIONS
+from scripts.window.deadlines import CLIENT_GATE, HOSTS_FILE, ONLINE_SESSIONS, SESSIONS
 
 # What the agent's seals say before they begin (agent/old_primary_gate.py, target_gate.py).
 SEALING = "from here on writes are refused"
@@ -38,12 +38,14 @@ class Heard:
 
 @dataclass(frozen=True)
 class Steps:
-    """The names of the steps on which writes depend."""
+    """The names of the steps on which writes depend. `own_sessions` are those of each online server by itself, ended as soon as its hosts
+    file has moved; `online_sessions` what is left of all of them."""
 
     primary_gate: str
     target_gate: str
     online_hosts: frozenset[str]
     online_sessions: frozenset[str]
+    own_sessions: frozenset[str]
 
     @classmethod
     def of(cls, settings: Settings) -> Steps:
@@ -52,6 +54,11 @@ class Steps:
             target_gate=f"{settings.target.name}-{CLIENT_GATE}",
             online_hosts=frozenset(f"{server.name}-{HOSTS_FILE}" for server in settings.online),
             online_sessions=frozenset(f"{server.name}-{ONLINE_SESSIONS}" for server in settings.replicas),
+            own_sessions=frozenset(
+                f"{replica.name}-{SESSIONS}-{server.name}"
+                for replica in settings.replicas
+                for server in settings.online
+            ),
         )
 
 
@@ -71,6 +78,11 @@ class Clock:
     accepted_by_all: float | None = None
     _open: bool = False
     _led_back: set[str] = field(default_factory=set)
+
+    @property
+    def first_refused(self) -> float | None:
+        """When the first write may have been refused (design: "window"): an online server was led to DB_B, or, without one, the seal."""
+        return self.refused if self.led_away is None else self.led_away
 
     def begin_refused(self, at: float) -> None:
         """Writes are refused from before: the window goes on with an earlier one's work."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 
+from agent.states import Phase
 from components.config_errors import SettingsError
+from scripts.forecast.forecast import Forecast
 from scripts.window import NOTHING_DONE, deadlines, dry_run
 from scripts.window.course import NoWayError
 from scripts.window.engine import EngineError, Reading
@@ -16,13 +18,25 @@ from scripts.window.window import OpenStack, Window
 NEEDS_A_PERSON = 3
 
 
-def run(reading: Reading, began: float, *, back: bool, preview: bool, deadlines_given: Sequence[str]) -> int:
-    """Do what is asked; the exit status. `began`: when the command did, by the monotonic clock."""
+def run(
+    reading: Reading, began: float, *, back: bool, preview: bool, deadlines_given: Sequence[str], over_budget: bool
+) -> int:
+    """Do what is asked; the exit status. `began`: when the command did, by the monotonic clock. `over_budget`: it may begin although a bad
+    case exceeds the stack's outageBudget."""
     screen = Screen(began)
     try:
         given = deadlines.read(deadlines_given)
         stack = OpenStack.of(reading)
-        return dry_run.show(stack, screen, back) if preview else Window(stack, given, screen).go(back)
+        found: Forecast | None = None
+        # Of a window that goes on, writes are refused already: nothing is asked first.
+        if stack.course(back).phase is Phase.READONLY:
+            # It imports what asks the servers, a third of a second that the way back does not have.
+            from scripts.window import permission  # noqa: PLC0415
+
+            found = permission.shown(stack, screen)
+            if not preview:
+                permission.refuse_over_budget(found, stack.settings.outage_budget, over=over_budget)
+        return dry_run.show(stack, screen, back) if preview else Window(stack, given, found, screen).go(back)
     except (NoWayError, SettingsError, EngineError, deadlines.DeadlineError) as error:
         screen.say(str(error), "red")
         return NOTHING_DONE

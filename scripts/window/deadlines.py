@@ -22,7 +22,8 @@ NO_STEP = 60.0
 DATABASE = "database"
 CLIENT_GATE = "client-gate"
 HOSTS_FILE = "hosts-file"
-ONLINE_SESSIONS = "sessions-online"
+SESSIONS = "sessions"
+ONLINE_SESSIONS = f"{SESSIONS}-online"
 LOAD_BALANCER = "load-balancer"
 MACHINES = ("-instance", "-volume", "-attachment", "-boot")
 
@@ -61,7 +62,7 @@ class Deadlines:
         if step.endswith(f"-{LOAD_BALANCER}"):
             inside = TABLE[phase].drained_in_load_balancer
             return self.load_balancer.healthy_seconds if inside else self.load_balancer.drain_seconds
-        if step.endswith(f"-{CLIENT_GATE}") or "-sessions-" in step:
+        if step.endswith(f"-{CLIENT_GATE}") or f"-{SESSIONS}-" in step:
             return self.limits.grace_seconds
         return self.limits.lag_seconds if step.endswith("-ready") else 0.0
 

@@ -55,7 +55,7 @@ class Engine:
     """`pulumi` in a project's folder, for one stack; without a name the stack that is selected there."""
 
     def __init__(self, project: Path, stack: str | None) -> None:
-        self._project = project
+        self.project = project
         self._ended: set[int] = set()
         self._programs: list[Program] = []
         self._loaded: Program | None = None
@@ -124,7 +124,7 @@ class Engine:
     def load_program(self) -> None:
         """Have the program of the next `up` loaded while there is time."""
         if self._loaded is None:
-            self._loaded = Program(self._project, INSTANCES if self._names_aws() else ())
+            self._loaded = Program(self.project, INSTANCES if self._names_aws() else ())
             self._programs.append(self._loaded)
 
     def _names_aws(self) -> bool:
@@ -168,7 +168,7 @@ class Engine:
 
     def config_file(self) -> Path:
         """The stack's config file; only its last name counts, as for the engine."""
-        return self._project / f"Pulumi.{self.stack.rsplit('/', 1)[-1]}.yaml"
+        return self.project / f"Pulumi.{self.stack.rsplit('/', 1)[-1]}.yaml"
 
     def _said(self, *arguments: str) -> str:
         result = self._run(*arguments)
@@ -187,7 +187,7 @@ class Engine:
         try:
             return subprocess.Popen(
                 [PROGRAM, "--non-interactive", "--color", "never", *arguments],
-                cwd=self._project,
+                cwd=self.project,
                 env={**os.environ, **VARIABLES},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

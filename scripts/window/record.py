@@ -13,12 +13,14 @@ from scripts.window.deadlines import NO_STEP, Deadlines
 
 @dataclass
 class Record:
-    """What one `up` did. `steps`: seconds by name, of those that are done; `errors` as they were told."""
+    """What one `up` did. `steps`: seconds by name, of those that are done, and `spans` when each of them began and ended; `errors` as they
+    were told."""
 
     course: Course
     began: float
     seconds: float = 0.0
     steps: dict[str, float] = field(default_factory=dict)
+    spans: dict[str, tuple[float, float]] = field(default_factory=dict)
     under_way: dict[str, float] = field(default_factory=dict)
     quiet_since: float = 0.0
     begun: set[str] = field(default_factory=set)
@@ -34,7 +36,8 @@ class Record:
             since = self.under_way.pop(word.step, None)
             if word.what is What.DONE:
                 self.done.add(word.step)
-                self.steps[word.step] = word.at - (since if since is not None else word.at)
+                self.spans[word.step] = (since if since is not None else word.at, word.at)
+                self.steps[word.step] = word.at - self.spans[word.step][0]
             elif word.text:
                 self.errors.append(f"{word.step}: {word.text}" if word.step else word.text)
 

@@ -72,14 +72,14 @@ class Screen:
         elif word.what is What.SAID:
             self.now(f"{phase}: {word.step}: {word.text}", "dim" if not word.step.endswith(DATABASE) else "")
 
-    def tick(self, now: float, record: Record, clock: Clock) -> None:
-        """The live line."""
+    def tick(self, now: float, record: Record, clock: Clock, ahead: str = "") -> None:
+        """The live line. `ahead`: what is left, in words."""
         if self._status is not None:
             with suppress(OSError):
-                self._status.update(live_line(now, record, clock))
+                self._status.update(live_line(now, record, clock, ahead))
 
 
-def live_line(now: float, record: Record, clock: Clock) -> str:
+def live_line(now: float, record: Record, clock: Clock, ahead: str = "") -> str:
     """Phase, the clock of the outage, and what is under way. Pure."""
     refused = clock.seconds_refused(now)
     outage = "writes are accepted"
@@ -89,6 +89,7 @@ def live_line(now: float, record: Record, clock: Clock) -> str:
             if clock.accepted is None
             else f"writes were refused for {refused:.1f} s"
         )
+        outage += f", {ahead}" if ahead and clock.accepted is None else ""
     oldest = sorted(record.under_way.items(), key=lambda item: item[1])
     named = [f"{step} {now - since:.1f} s" for step, since in oldest[:NAMED]]
     more = f" and {len(oldest) - NAMED} more" if len(oldest) > NAMED else ""

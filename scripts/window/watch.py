@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agent.states import Phase
+from scripts.window.budget import Budget
 from scripts.window.clock import Clock, Heard
 from scripts.window.course import Course, Ending, Ran, Way, after
 from scripts.window.deadlines import Deadlines
@@ -60,8 +61,9 @@ Message = Told | Interrupt | Over
 class Watch:
     """Runs one `up` after another for a window, with one clock and one idea of what a ^C means."""
 
-    def __init__(self, engine: Engine, clock: Clock, deadlines: Deadlines, screen: Screen) -> None:
+    def __init__(self, engine: Engine, clock: Clock, deadlines: Deadlines, budget: Budget, screen: Screen) -> None:
         self._engine = engine
+        self._budget = budget
         self._clock = clock
         self._deadlines = deadlines
         self._screen = screen
@@ -121,8 +123,9 @@ class Watch:
                 elif isinstance(message, Interrupt) and self._must_stop(record, ending):
                     ending, killed = Ending.INTERRUPTED, self._engine.end(up)
                 now = time.monotonic()
-                self._screen.tick(now, record, self._clock)
-                late = record.late(now, self._deadlines)
+                ahead = self._budget.ahead(now, self.records, self._clock)
+                self._screen.tick(now, record, self._clock, ahead.words if ahead else "")
+                late = record.late(now, self._deadlines) or self._budget.exceeded(ahead, record, self._clock.steps)
                 if late is not None and ending is None and over is None:
                     self._screen.warn(f"{late}: ending the engine.")
                     record.errors.append(late)

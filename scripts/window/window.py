@@ -9,7 +9,10 @@ from typing import Any
 
 from agent.states import Phase
 from components.settings import Settings
+from scripts.forecast.forecast import Forecast
+from scripts.forecast.run import keep, records
 from scripts.window import course, summary
+from scripts.window.budget import Budget
 from scripts.window.clock import Clock, Steps
 from scripts.window.course import Course, End, Finished, Way
 from scripts.window.deadlines import Deadlines
@@ -38,18 +41,33 @@ class OpenStack:
         if reading.suits is not None:
             reading.suits.result()
         raw = reading.raw.result()
-        return cls(reading.engine, raw, Settings.from_config(raw), reading.finished.result())
+        settings = Settings.from_config(raw)
+        if settings.rehearsal:
+            raise EngineError(
+                f"Expected: the stack of a window. Found: {reading.engine.stack} is a rehearsal's (pgleap:rehearsal).\n"
+                "To do: python -m scripts.rehearsal, or give the window's stack with --stack"
+            )
+        return cls(reading.engine, raw, settings, reading.finished.result())
 
 
 class Window:
-    """One window, forward or back. `given` are the operator's deadlines."""
+    """One window, forward or back. `given` are the operator's deadlines; `forecast` is None where there is none."""
 
-    def __init__(self, stack: OpenStack, given: Mapping[str, float], screen: Screen) -> None:
+    def __init__(self, stack: OpenStack, given: Mapping[str, float], forecast: Forecast | None, screen: Screen) -> None:
         self._stack = stack
         self._screen = screen
+        self._budget = Budget(
+            stack.settings.outage_budget,
+            forecast,
+            {server.name: server.role.value for server in stack.settings.servers.values()},
+        )
         self._clock = Clock(Steps.of(stack.settings))
         self._watch = Watch(
-            stack.engine, self._clock, Deadlines(stack.settings.limits, given, stack.settings.load_balancer), screen
+            stack.engine,
+            self._clock,
+            Deadlines(stack.settings.limits, given, stack.settings.load_balancer),
+            self._budget,
+            screen,
         )
 
     def go(self, back: bool) -> int:
@@ -63,6 +81,8 @@ class Window:
                 end, last = self._follow(first)
             self._leave(end, last)
             self._account(end, last)
+        if first.phase is Phase.READONLY and end in (End.CUTOVER, End.BACK):
+            self._keep(end)
         return 0 if back and end is End.BACK else summary.EXIT_STATUS[end]
 
     def _follow(self, first: Course) -> tuple[End, Course]:
@@ -87,6 +107,18 @@ class Window:
         except EngineError as error:
             self._screen.warn(f"The stack's config could not be written: {error}")
 
+    def _keep(self, end: End) -> None:
+        """Keep what each part took, for the next forecast."""
+        run = self._budget.run(self._watch.records, self._clock, self._stack.engine.stack, whole=end is End.CUTOVER)
+        if run is None:
+            return
+        file = records(self._stack.settings, self._stack.engine.project)
+        try:
+            keep(file, run)
+            self._screen.say(f"What each part took is kept in {file}, for the next forecast.")
+        except OSError as error:
+            self._screen.warn(f"What each part took could not be kept in {file}: {error}")
+
     def _account(self, end: End, last: Course) -> None:
         say = self._screen.say
         names = (self._stack.settings.primary.name, self._stack.settings.target.name)
@@ -95,5 +127,9 @@ class Window:
                 say(line)
             for line in summary.outage(self._clock, time.monotonic(), self._screen.began, names[0]):
                 say(line)
+            if self._budget.forecast is not None and end is End.CUTOVER:
+                say(
+                    f"The forecast was {self._budget.forecast.median:.1f} s, in a bad case {self._budget.forecast.bad:.1f} s."
+                )
         for line in summary.standing(end, last, *names):
             say(line, "green" if end in (End.CUTOVER, End.BACK) else "yellow")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent import client_rules, configuration, credentials, pg_upgrade
 from agent.cluster import from_desired
+from agent.server import Server
 
 HBA = "# comment\nlocal all postgres peer\nhost all all 10.0.0.0/8 scram-sha-256\n"
 DEBIAN = {"version": 15, "layout": "debian", "cluster": "main", "port": 5432, "superuser": "postgres"}
@@ -91,7 +92,7 @@ def test_setting_values_are_quoted() -> None:
 def test_pg_upgrade_is_told_where_debian_keeps_its_configuration() -> None:
     """Without it pg_upgrade starts the old cluster with no settings, or with the sealed rules, and fails in the window."""
     old, new = from_desired(DEBIAN), from_desired({**DEBIAN, "version": 17})
-    argv = pg_upgrade.command(old, new, "link", 2, check=True)
+    argv = pg_upgrade.command(Server(), old, new, "link", 2, check=True)
     assert "--link" in argv
     assert "--jobs=2" in argv
     assert argv[-1] == "--check"

@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from agent.__main__ import act
+from agent.__main__ import REHEARSAL, WINDOW, act
 from agent.report import Refusal
 from agent.states import Verb
 from components.settings import Settings
@@ -212,7 +212,7 @@ class SimulatedFleet:
         machine.started_from = file
         if step.verb == Verb.UNUSED.value:  # who goes by an address is stopped by its people first
             self.world.nobody_by_address()
-        facts = act(Verb(step.verb), step.desired, machine)
+        facts = act(Verb(step.verb), step.desired, machine, REHEARSAL if "rehearsal" in program else WINDOW)
         self.events.append(step)
         self.world.look(f"after {step.server} {step.verb}")
         return facts

@@ -78,7 +78,7 @@ def test_both_sides_of_readiness_get_what_their_side_reads() -> None:
     ready = {state["side"]: state.keys() for verb, state in states(declare(config())) if verb is Verb.READY}
     common = {"phase", "side", "postgres", "preflight", *EVERY_STATE}
     assert ready["old primary"] == common | {"standbys", "lagBytes", "lagSeconds", "otherSide", "jobs", "leaveOut"}
-    assert ready["DB_A"] == common | {"newPostgres", "transferMode", "jobs"}
+    assert ready["DB_A"] == common | {"newPostgres", "transferMode", "jobs", "lagSeconds"}
 
 
 def test_states_are_of_the_shared_vocabulary(program: Program) -> None:

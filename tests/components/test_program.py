@@ -11,12 +11,12 @@ import pulumi
 import pytest
 
 from agent.states import MOVES, Phase, Verb
+from components.agent_program import INSTALLED
 from components.desired import Desire
 from components.desired_preflight import for_ready
 from components.order import ORDER, Part
 from components.phases import Lead
 from components.settings import Role, Server, Settings
-from components.step import INSTALLED
 from tests.components.declared import COMMAND, COPY, Program, RefusedError, declare
 from tests.unit.example_config import config
 

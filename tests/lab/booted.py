@@ -7,6 +7,7 @@ import pytest
 
 from rehearsal import stage
 from rehearsal.lab import lab, packages
+from rehearsal.lab.fleet import ORDINARY, Fleet
 from rehearsal.lab.lab import Lab
 from rehearsal.lab.place import Place
 
@@ -14,7 +15,7 @@ MADE_BY = "tests"
 
 
 @contextmanager
-def booted() -> Iterator[Lab]:
+def booted(fleet: Fleet = ORDINARY) -> Iterator[Lab]:
     """Ten hosts, without databases. Skips where there can be no lab.
 
     A lab that an earlier run of the tests left behind is taken down first; one that somebody booted by hand stays, and is a
@@ -26,7 +27,7 @@ def booted() -> Iterator[Lab]:
     place = Place()
     _down_if_ours(place)
     try:
-        yield lab.up(place, print, made_by=MADE_BY)
+        yield lab.up(place, print, made_by=MADE_BY, fleet=fleet)
     finally:
         _down_if_ours(place)
 

@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from rehearsal import after
 from rehearsal.lab import databases
 from rehearsal.lab.place import REPOSITORY
 from rehearsal.stage import Stage
@@ -49,7 +48,7 @@ def test_nothing_is_left_behind(on_stage: Stage) -> None:
     before = everything(on_stage)
     up(on_stage, "prepare", 1).checked()
     prepared = everything(on_stage)
-    untouched = {one.name for one in after.NEW_REPLICAS}
+    untouched = {one.name for one in on_stage.fleet.with_role("new-replica")}
     assert {name for name in before if before[name] == prepared[name]} == untouched, (
         "a look that sees nothing proves nothing"
     )

@@ -16,6 +16,7 @@ from rehearsal.rehearse import Judgement
 from rehearsal.stage import Stage, psql_as_root
 from rehearsal.traffic import install
 from rehearsal.traffic.log import Operation, read
+from tests.lab.said import steps
 
 pytestmark = pytest.mark.lab
 
@@ -38,7 +39,7 @@ def finished(it: Stage, phase: str, round_: int) -> None:
     up(it, phase, round_).checked()
     it.pulumi.preview("--expect-no-changes").checked()
     again = it.pulumi.up().checked()
-    assert rehearse.steps(again.stdout) == []
+    assert steps(again.stdout) == []
 
 
 def journal(it: Stage, server: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from rehearsal.lab.place import LabError
 from rehearsal.rehearse import Judgement
 from rehearsal.stage import Stage, psql_as_root
 from rehearsal.traffic import install
+from tests.lab.said import steps
 from tests.lab.status_seen import found
 from tests.lab.test_uninstall_on_servers import uninstall
 from tests.lab.test_upgrade import finished, up
@@ -87,7 +88,7 @@ def test_retire_with_a_client_on_an_old_server_is_refused_and_names_it(on_stage:
     assert "postgresql@15-main" in on_stage.lab.host("db1").run(
         ["systemctl", "list-units", "--state=active", "postgresql@*"]
     )
-    assert after.leads(on_stage, "web1") == after.spread()
+    assert after.leads(on_stage, "web1") == on_stage.fleet.spread()
 
 
 def test_retire_stops_the_old_servers_and_leaves_nothing_of_the_stream(on_stage: Stage) -> None:
@@ -97,7 +98,7 @@ def test_retire_stops_the_old_servers_and_leaves_nothing_of_the_stream(on_stage:
     assert after.wrong_with_old_servers(on_stage) == []
     assert after.wrong_with_replicas(on_stage) == []
     again = up(on_stage, "retire", next_round(on_stage)).checked()
-    assert len(rehearse.steps(again.stdout)) > 30, "a higher round looks at everything again"
+    assert len(steps(again.stdout)) > 30, "a higher round looks at everything again"
     assert found(on_stage)["drift"] == []
 
 
@@ -117,10 +118,10 @@ def test_pgleap_leaves_and_the_new_fleet_stays(on_stage: Stage) -> None:
     schemas = databases.psql(target, "shop", "SELECT count(*) FROM pg_namespace WHERE nspname = 'pgleap'")
     streaming = databases.psql(target, "postgres", "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'")
     assert [one.strip() for one in (roles, schemas, streaming)] == ["0", "0", "2"]
-    for one in (*after.NEW_REPLICAS, named("db-a")):
+    for one in (*on_stage.fleet.new_replicas, named("db-a")):
         rules = on_stage.lab.host(one.name).run(["cat", "/etc/postgresql/17/main/pg_hba.conf"])
         assert "# pgleap: begin" not in rules
-    assert all(after.leads(on_stage, one.name) == after.spread() for one in on_stage.clients)
+    assert all(after.leads(on_stage, one.name) == on_stage.fleet.spread() for one in on_stage.clients)
     for host in on_stage.lab.hosts.values():
         with pytest.raises(LabError):
             host.run(["test", "-e", "/var/lib/pgleap"])

@@ -141,6 +141,7 @@ class Machine(Server):
 
     def put(self, absolute: str, content: bytes) -> None:
         """A file, replaced in one moment: a copy of this server may share the old one."""
+        absolute = self.place(absolute)
         target = self.path(absolute)
         target.parent.mkdir(parents=True, exist_ok=True)
         beside = target.with_name(f".{target.name}.new")
@@ -151,6 +152,7 @@ class Machine(Server):
 
     def text(self, absolute: str) -> str:
         """A file's text, "" if there is none."""
+        absolute = self.place(absolute)
         if absolute in WATCHED:
             return self._watched.get(absolute, "")
         path = self.path(absolute)

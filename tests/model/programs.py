@@ -199,6 +199,17 @@ def _pg_ctl(machine: Machine, call: Call) -> Completed:
     raise AssertionError("a cluster that its unit does not know of")
 
 
+def _vacuumdb(machine: Machine, call: Call) -> Completed:
+    """Statistics, waited for."""
+    cluster = machine.listening(call.option("port"))
+    assert cluster is not None
+    refused = cluster.admits(call.option("username"), None, os_user=call.user)
+    if refused is not None:
+        return failed(refused)
+    cluster.completed, cluster.next_xid = cluster.next_xid, cluster.next_xid + 1
+    return done('vacuumdb: processing database "app": Generating medium optimizer statistics (10 targets)\n')
+
+
 LINKED = "global/pg_control.old"
 PROGRAMS: dict[str, Callable[[Machine, Call], Completed]] = {
     "psql": psql,
@@ -217,4 +228,5 @@ PROGRAMS: dict[str, Callable[[Machine, Call], Completed]] = {
     "postgres": _postgres,
     "pg_upgrade": _pg_upgrade,
     "pg_ctl": _pg_ctl,
+    "vacuumdb": _vacuumdb,
 }

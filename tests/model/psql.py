@@ -10,10 +10,10 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from agent.client_rules import LOCAL_ROLE, READER
+from agent.client_rules import LOCAL_ROLE, READER, REHEARSAL
 from agent.credentials import password_of
 from agent.server import Completed
-from tests.model import passwords, psql_reads, psql_replicas, psql_writes
+from tests.model import passwords, psql_reads, psql_rehearsal, psql_replicas, psql_writes
 from tests.model.cluster import DatabaseError, Session
 from tests.model.psql_table import Asked
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.model.machine import Machine
     from tests.model.programs import Call
 
-TABLES = (psql_replicas.TABLE, psql_reads.TABLE, psql_writes.TABLE)
+TABLES = (psql_rehearsal.TABLE, psql_replicas.TABLE, psql_reads.TABLE, psql_writes.TABLE)
 WRAPPED = re.compile(r"SELECT coalesce\(json_agg\(row_to_json\(q\)\), '\[\]'\) FROM \((.*)\) q;", re.DOTALL)
 
 
@@ -38,11 +38,13 @@ def psql(machine: Machine, call: Call) -> Completed:
     database = call.argv[call.argv.index("-d") + 1]
     knows = passwords.knows(cluster, user, password_in(machine, user, variables.get("PGPASSFILE", "")))
     refused = cluster.admits(user, address, os_user=call.user, database=database, knows=knows)
-    if refused is None and user in (READER, LOCAL_ROLE) and f"role {user}" not in cluster.catalog:
+    if refused is None and user in (READER, LOCAL_ROLE, REHEARSAL) and f"role {user}" not in cluster.catalog:
         refused = f'FATAL:  role "{user}" does not exist'
     if refused is not None:
         return Completed(2, "", f"psql: error: connection to server failed: {refused}")
-    session = Session(cluster.new_pid(), user, address, host.now(), state="active")
+    # Root over the socket is pgleap, as whomever it comes; in a rehearsal, as the superuser.
+    kind = "pgleap's own" if over_socket and call.user == "root" else "client backend"
+    session = Session(cluster.new_pid(), user, address, host.now(), kind, state="active")
     cluster.sessions.append(session)
     writing = "default_transaction_read_only=off" in variables.get("PGOPTIONS", "")
     try:

@@ -3,83 +3,35 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agent.seal import IDLE
+from rehearsal import facts
 from rehearsal.data.compare import differences, fingerprint
 from rehearsal.data.fill import DATABASES, LEDGER_DATABASES, Size, fill
 from rehearsal.traffic import client, install
 from rehearsal.traffic.ledger import entries, reconcile
 from rehearsal.traffic.log import Operation, counts, read
+from tests.unit.own_server import BINARIES, Server, running
 
-BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 pytestmark = [
     pytest.mark.postgres,
     pytest.mark.skipif(not BINARIES, reason="no PostgreSQL server at /usr/lib/postgresql/*/bin"),
 ]
 
 
-@dataclass(frozen=True)
-class Server:
-    """A running server and its programs, run as the user who may run a server."""
-
-    folder: Path
-    port: int
-
-    def run(self, command: Sequence[str], text: str = "") -> str:
-        who = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        where = {**os.environ, "PGHOST": str(self.folder), "PGPORT": str(self.port), "PGUSER": "postgres"}
-        program, *rest = command
-        path = BINARIES[0] / program
-        done = subprocess.run(
-            [*who, str(path), *rest], input=text, text=True, capture_output=True, env=where, cwd="/", check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def psql(self, database: str, text: str) -> str:
-        return self.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", database], text)
-
-    def pgbench(self, arguments: Sequence[str]) -> None:
-        self.run(["pgbench", *arguments])
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        found = Server(folder, free.getsockname()[1])
-    (folder / "archive").mkdir()
-    if os.geteuid() == 0:
-        # pytest's folders are their maker's alone, one deeper under xdist; the server's user has to get through them.
-        for parent in (folder, *folder.parents):
-            if parent == Path(tempfile.gettempdir()):
-                break
-            parent.chmod(0o755)
-        for path in (folder, folder / "archive"):
-            shutil.chown(path, "postgres")
-    data = str(folder / "data")
-    found.run(["initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
-    options = f"-p {found.port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    loaded = "-c shared_preload_libraries=pg_stat_statements"
-    found.run(["pg_ctl", "-D", data, "-w", "-l", str(folder / "log"), "-o", f"{options} {loaded}", "start"])
-    try:
-        fill(found.psql, found.pgbench, Size(rows=500, bench_scale=1, extra_tables=3), str(folder / "archive"))
+    with running(tmp_path_factory.mktemp("server"), BINARIES[0]) as found:
+        fill(found.psql, found.pgbench, Size(rows=500, bench_scale=1, extra_tables=3), str(found.archive))
         yield found
-    finally:
-        found.run(["pg_ctl", "-D", data, "-m", "immediate", "stop"])
 
 
 def test_the_data_holds_one_of_everything(server: Server) -> None:
@@ -112,6 +64,17 @@ def test_the_data_holds_one_of_everything(server: Server) -> None:
         for line in server.psql(database, query).splitlines():
             kind, number = line.split("|")
             assert int(number) > 0, kind
+
+
+def test_the_size_that_the_report_gives(server: Server) -> None:
+    """Catalogs counted as tables would make a small rehearsal look like a large one."""
+    found = {one.name: one for one in facts.sizes(server.psql)}
+    assert found.keys() == {*DATABASES, "postgres"}
+    assert found["bench"].tables == 4
+    assert (found["postgres"].tables, found["postgres"].large_objects) == (0, 0)
+    assert found["shop"].large_objects > 0
+    assert found["shop"].relations > found["shop"].tables > 10
+    assert found["bench"].bytes > 10_000_000
 
 
 def test_the_writer_owns_nothing(server: Server) -> None:

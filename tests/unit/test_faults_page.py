@@ -6,14 +6,14 @@ import re
 
 import pytest
 
+from rehearsal.drill.probe import Commit, acknowledged, authorities
+from rehearsal.drill.story import Fault, Stories, Story, row
 from rehearsal.lab.place import REPOSITORY
 from rehearsal.traffic.ledger import Reconciliation
 from rehearsal.traffic.log import Operation
-from tests.lab.faults.probe import Commit, acknowledged, authorities
-from tests.lab.faults.story import Fault, Stories, Story, row
 from tests.lab.faults.table import PAGE, faults, page
 
-STORIES = REPOSITORY / "tests" / "lab" / "faults"
+STORIES = REPOSITORY / "rehearsal" / "drill"
 
 
 def operation(start: float, **more: object) -> Operation:
@@ -28,9 +28,7 @@ def test_the_page_names_the_faults_that_there_are() -> None:
 
 def test_every_fault_has_its_story() -> None:
     """A fault that no test makes would be a line that nothing proves."""
-    told = [
-        name for file in STORIES.glob("test_*.py") for name in re.findall(r"tell\(Fault\.(\w+)\)", file.read_text())
-    ]
+    told = [name for file in STORIES.glob("*.py") for name in re.findall(r"tell\(Fault\.(\w+)\)", file.read_text())]
     assert sorted(told) == sorted(fault.name for fault in Fault)
 
 

@@ -32,6 +32,7 @@ RECOVERY = (REPOSITORY / "docs" / "recovery.md").read_text()
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "CHANGELOG.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 FOLDERS = ("agent", "components", "scripts", "rehearsal", "tests", "docs", "requirements")
 HOLE = "…"
+TARGET_GROUP = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/drained/0123456789abcdef"
 
 # README's rows that are a field of `Parts`.
 ROWS = {
@@ -78,6 +79,7 @@ def lab_settings(phase: Phase) -> Settings:
             "keepUntil": server.keep_until,
             "reload": server.reload,
             "takesOver": server.takes_over,
+            "targetGroups": [TARGET_GROUP] if server.role == "drained" else None,
         }
         servers[server.name] = {**given, **{key: value for key, value in more.items() if value}}
     return Settings.from_config(
@@ -91,6 +93,7 @@ def lab_settings(phase: Phase) -> Settings:
             "ssh": {"user": fleet.USER},
             "password": "correct horse",
             "replicationPassword": "battery staple",
+            "aws": {"region": "eu-central-1"},
         }
     )
 
@@ -291,7 +294,11 @@ def test_files_and_units_on_the_servers_are_those_of_the_agent(page: Path) -> No
     assert set(re.findall(r"/var/lib/pgleap/[\w./-]*\w", text)) <= files
     assert set(re.findall(r"journalctl -u (pgleap-[\w-]+)", text)) <= {STATISTICS_UNIT}
     if "slot" in text:
-        assert set(re.findall(r"`(pgleap_\w+)`", text)) <= {target.SLOT, client_rules.LOCAL_ROLE}
+        assert set(re.findall(r"`(pgleap_\w+)`", text)) <= {
+            target.SLOT,
+            client_rules.LOCAL_ROLE,
+            client_rules.REHEARSAL,
+        }
 
 
 def test_what_is_called_missing_is_missing() -> None:

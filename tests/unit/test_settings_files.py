@@ -19,7 +19,9 @@ def _yaml(name: str) -> Any:
 
 
 def _example() -> dict[str, Any]:
-    return {key.removeprefix("pgleap:"): value for key, value in _yaml("Pulumi.prod.yaml")["config"].items()}
+    """What the program reads: keys of other namespaces are a rehearsal's."""
+    whole = _yaml("Pulumi.prod.yaml")["config"]
+    return {key.removeprefix("pgleap:"): value for key, value in whole.items() if key.startswith("pgleap:")}
 
 
 def _keys() -> set[str]:

@@ -199,6 +199,7 @@ STEPS = Steps(
     "db-a-client-gate",
     frozenset({"web1-hosts-file", "web2-hosts-file"}),
     frozenset({"db2-sessions-online", "db3-sessions-online"}),
+    frozenset({"db2-sessions-web1", "db2-sessions-web2", "db3-sessions-web1", "db3-sessions-web2"}),
 )
 
 
@@ -226,7 +227,7 @@ def test_the_clock_of_a_window() -> None:
 
 def test_the_clock_of_a_way_back() -> None:
     """Neither a seal that never spoke nor a fleet without online servers stops the clock from running, or from ending."""
-    clock = Clock(Steps("db1-client-gate", "db-a-client-gate", frozenset(), frozenset()))
+    clock = Clock(Steps("db1-client-gate", "db-a-client-gate", frozenset(), frozenset(), frozenset()))
     clock.hear(Phase.READONLY, Heard(2.0, "db1-client-gate", What.BEGAN))
     clock.hear(Phase.READONLY, Heard(3.0, "db1-client-gate", What.FAILED))
     clock.hear(Phase.PREPARE, Heard(4.0, "db1-client-gate", What.BEGAN))

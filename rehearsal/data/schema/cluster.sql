@@ -5,7 +5,7 @@ SET password_encryption = 'scram-sha-256';
 -- The passwords stand in rehearsal/traffic/pgpass as well; they guard nothing but the lab.
 CREATE ROLE app_owner NOLOGIN;
 CREATE ROLE app_reader LOGIN PASSWORD 'the-reader-of-the-lab';
-CREATE ROLE app_writer LOGIN PASSWORD 'the-writer-of-the-lab' CONNECTION LIMIT 200;
+CREATE ROLE app_writer LOGIN PASSWORD 'the-writer-of-the-lab' CONNECTION LIMIT 1000;
 COMMENT ON ROLE app_writer IS 'writes everywhere, owns nothing';
 
 -- A setting of its own, as roles in real life have them.

@@ -1,8 +1,6 @@
--- metrics: partitions of partitions, arrays and floats, and as many further tables as wanted.
--- Wants the psql variables `rows` and `extra_tables`.
+-- metrics: partitions of partitions, arrays and floats. Wants the psql variable `rows`.
 SET client_min_messages = warning;
 SET synchronous_commit = off;
-CREATE SCHEMA many AUTHORIZATION app_owner;
 SET ROLE app_owner;
 
 CREATE TABLE sensor (id smallint PRIMARY KEY, place point NOT NULL, limits numrange NOT NULL, labels jsonb NOT NULL);
@@ -39,13 +37,7 @@ SELECT 1 + n % 40, timestamptz '2024-03-01 UTC' + interval '13 minutes' * (n % 4
 FROM generate_series(1, 2 * :rows) n;
 INSERT INTO alarm (sensor_id) SELECT 1 + n % 40 FROM generate_series(1, 20) n;
 
--- Each in a transaction of its own: thousands of tables would not fit the lock table at once.
-SELECT format('CREATE TABLE many.t%s (id bigserial PRIMARY KEY, name text NOT NULL, at timestamptz NOT NULL DEFAULT now());'
-              'INSERT INTO many.t%1$s (name) SELECT %L || n FROM generate_series(1, 20) n', n, 'row ')
-FROM generate_series(1, :extra_tables) n \gexec
-
-GRANT USAGE ON SCHEMA many TO app_reader;
-GRANT SELECT ON ALL TABLES IN SCHEMA public, many TO app_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO app_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO app_writer;
 GRANT INSERT ON sample, alarm TO app_writer;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO app_writer;

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from rehearsal.drill.night import Night, night_in
+from rehearsal.lab.fleet import ORDINARY
+from rehearsal.shape import Shape, for_drill
 from tests.lab.booted import booted
-from tests.lab.faults.night import Night, night_in
 
 
 @pytest.fixture(scope="package")
 def night() -> Iterator[Night]:
     """The fleet under traffic, with the probe at work; before the first story nothing of pgleap is on it."""
-    with booted() as fleet, night_in(fleet) as it:
+    with booted(for_drill(Shape(ORDINARY)).fleet) as fleet, night_in(fleet) as it:
         yield it

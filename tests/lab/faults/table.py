@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rehearsal.drill.night import BACK_LIMIT, BACK_SECONDS
+from rehearsal.drill.story import Row, kept
 from rehearsal.lab.place import REPOSITORY
-from tests.lab.faults.night import BACK_LIMIT, BACK_SECONDS
-from tests.lab.faults.story import Row, kept
 
 KEPT = Path(os.environ.get("PGLEAP_FAULTS") or REPOSITORY / ".cache" / "faults.json")
 """Where a whole run keeps its rows."""

@@ -7,15 +7,11 @@ import pytest
 
 from rehearsal import stage
 from rehearsal.data.fill import Size
+from rehearsal.drill.night import NO_DOCUMENTS
 from rehearsal.lab import databases
 from rehearsal.stage import Stage
 from tests.lab.booted import booted
 from tests.lab.way_back import churn
-
-# Large objects do not travel by logical replication: a fleet that writes them has no way back that loses nothing, and status
-# says so (see test_a_large_object). This one keeps no documents.
-NO_DOCUMENTS = """CREATE OR REPLACE FUNCTION keep_document(ledger_id uuid, content bytea) RETURNS oid LANGUAGE sql SECURITY DEFINER
-AS $$ SELECT 0::oid $$;"""
 
 
 @pytest.fixture(scope="package")

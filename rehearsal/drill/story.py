@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from rehearsal.drill.expect import WrongError
 from rehearsal.rehearse import JUDGED
 from rehearsal.traffic.ledger import Reconciliation
 from rehearsal.traffic.log import Operation, read_errors
+from rehearsal.traffic.outage import outage
 
 # A message is a line of a table: whoever wants all of it sees it where it is refused.
 LETTERS = 230
@@ -54,23 +56,36 @@ class Fault(StrEnum):
     WEB_SERVERS_AT_CUTOVER = "One web server is off the network and another's sshd stays mute at `cutover`"
 
 
+class Practice(StrEnum):
+    """Every way back that is practised with nothing broken, and the way forward again."""
+
+    FROM_READONLY = "The way back from `readonly`, and forward again"
+    FROM_UPGRADE = "The way back from `upgrade`, and forward again"
+    FROM_CUTOVER = "The way back from `cutover`, with all that DB_A took, and forward again"
+
+
 @dataclass
 class Story:
-    """One fault. `explained` are the servers whose reads failed because the fault is theirs; `back` is how many seconds after
-    the command began an online server's write was accepted again, where that was to be within five."""
+    """One fault, or one way back that is practised.
 
-    fault: Fault
+    `explained` are the servers whose reads failed because the fault is theirs; `back` is how many seconds after the command began an online
+    server's write was accepted again, where that was to be within five; `forward` how many it took to come as far again after a way back.
+    """
+
+    fault: Fault | Practice
     since: float
     until: float = 0.0
     refused: list[str] = field(default_factory=list)
     repaired: list[str] = field(default_factory=list)
     explained: set[str] = field(default_factory=set)
     back: float | None = None
+    forward: float | None = None
 
     def refuses(self, said: str, words: str) -> str:
         """The message with these words, which is kept; all of it is returned. Fails if there is none."""
         found = next((line for line in said.splitlines() if words in line), None)
-        assert found is not None, f"nobody said {words!r}:\n{said}"
+        if found is None:
+            raise WrongError(f"nobody said {words!r}:\n{said}")
         text = SAID_BEFORE.sub("", found.strip())
         text = re.sub(r"\. To do: .*", ".", text)
         self.refused.append(text if len(text) <= LETTERS else f"{text[:LETTERS]}…")
@@ -87,34 +102,43 @@ class Story:
 
 @dataclass
 class Stories:
-    """All that were told so far."""
+    """All that were told so far, and those that broke off."""
 
     told: list[Story] = field(default_factory=list)
+    broken: list[Story] = field(default_factory=list)
 
     @contextmanager
-    def tell(self, fault: Fault) -> Iterator[Story]:
-        """The story of one fault; it counts only if it comes to its end."""
-        story = Story(fault, time.time())
-        yield story
-        story.until = time.time()
-        self.told.append(story)
+    def tell(self, fault: Fault | Practice) -> Iterator[Story]:
+        """The story of one fault; it is told only if it comes to its end."""
+        story, kept = Story(fault, time.time()), self.broken
+        try:
+            yield story
+            kept = self.told
+        finally:
+            story.until = time.time()
+            kept.append(story)
 
     def are_whole(self) -> bool:
         """Whether every fault was told, each once."""
-        return sorted(story.fault for story in self.told) == sorted(Fault)
+        return sorted(story.fault for story in self.told if isinstance(story.fault, Fault)) == sorted(Fault)
 
     def explain(self, one: Operation) -> bool:
         """Whether this failed because a fault was its own server's; one story may lie within another."""
-        return any(story.has(one) and one.server in story.explained for story in self.told)
+        return any(story.has(one) and one.server in story.explained for story in (*self.told, *self.broken))
 
     def in_order(self) -> list[Story]:
         """The stories by their beginning: one may be told within another."""
         return sorted(self.told, key=lambda story: story.since)
 
+    def all_in_order(self) -> list[Story]:
+        """The same, with those that broke off."""
+        return sorted((*self.told, *self.broken), key=lambda story: story.since)
+
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table, as docs/faults.md shows it."""
+    """One line of the table, as docs/faults.md shows it. `seconds`: how long it took; `writes_refused`: from the first write that was refused
+    on an online server meanwhile to the first accepted again, in seconds, None if none was or they were never all accepted again."""
 
     fault: str
     refused: list[str]
@@ -125,6 +149,9 @@ class Row:
     explained: dict[str, int]
     repaired: list[str]
     back: float | None
+    seconds: float = 0.0
+    writes_refused: float | None = None
+    forward: float | None = None
 
 
 def row(
@@ -146,11 +173,22 @@ def row(
         explained=dict(sorted(explained.items())),
         repaired=story.repaired,
         back=story.back,
+        seconds=round(story.until - story.since, 1),
+        writes_refused=_refused(mine, names),
+        forward=story.forward,
     )
 
 
+def _refused(operations: Iterable[Operation], online: Iterable[str]) -> float | None:
+    try:
+        window = outage(operations, online).window
+    except ValueError:  # a server without a write: it was off the network all the while
+        return None
+    return None if window is None or window.until is None else round(window.seconds, 2)
+
+
 def keep(rows: Iterable[Row], file: Path) -> None:
-    """Write the rows down, for tests.lab.faults.table."""
+    """Write the rows down."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps([vars(one) for one in rows], indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 

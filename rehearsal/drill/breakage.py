@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rehearsal.data.fill import Psql
+from rehearsal.drill.expect import expect
 from rehearsal.lab import network
-from rehearsal.lab.fleet import OPERATOR_ADDRESS, named
+from rehearsal.lab.fleet import OPERATOR_ADDRESS
 from rehearsal.lab.hosts import Host
 from rehearsal.lab.place import call
 
@@ -34,9 +35,9 @@ def full_disk(host: Host, leaving: int) -> Iterator[None]:
 
 
 @contextmanager
-def off_the_network(name: str) -> Iterator[None]:
+def off_the_network(host: Host) -> Iterator[None]:
     """A server that nobody reaches, and that reaches nobody."""
-    inside = ("ip", "-n", network.namespace(named(name)))
+    inside = ("ip", "-n", network.namespace(host.server))
     call(*inside, "link", "set", "eth0", "down")
     try:
         yield
@@ -57,18 +58,18 @@ def mute_sshd(host: Host) -> Iterator[None]:
 
 
 @contextmanager
-def cut(one: str, other: str) -> Iterator[None]:
+def cut(one: Host, other: Host) -> Iterator[None]:
     """Whatever `one` sends to `other` is lost, without a word: neither hears the other answer."""
-    hole = ("ip", "-n", network.namespace(named(one)), "route")
-    call(*hole, "add", "blackhole", named(other).address)
+    hole = ("ip", "-n", network.namespace(one.server), "route")
+    call(*hole, "add", "blackhole", other.server.address)
     try:
         yield
     finally:
-        call(*hole, "del", "blackhole", named(other).address)
+        call(*hole, "del", "blackhole", other.server.address)
 
 
 @contextmanager
-def cut_once(happened: Callable[[], bool], one: str, other: str) -> Iterator[None]:
+def cut_once(happened: Callable[[], bool], one: Host, other: Host) -> Iterator[None]:
     """The same, from the moment on in which something has happened."""
     over, failed = threading.Event(), threading.Event()
 
@@ -88,7 +89,17 @@ def cut_once(happened: Callable[[], bool], one: str, other: str) -> Iterator[Non
     finally:
         over.set()
         watching.join()
-    assert not failed.is_set(), "it never happened, so nothing was cut"
+    expect(not failed.is_set(), "it never happened, so nothing was cut")
+
+
+@contextmanager
+def left_prepared(psql: Psql, name: str) -> Iterator[None]:
+    """A transaction in `shop` that somebody prepared and left."""
+    psql("shop", f"BEGIN; CREATE TABLE held (); PREPARE TRANSACTION '{name}'")
+    try:
+        yield
+    finally:
+        psql("shop", f"ROLLBACK PREPARED '{name}'")
 
 
 @contextmanager
@@ -116,5 +127,5 @@ def cut_ssh(host: Host) -> None:
     listed = host.run(["ps", "-eo", "pid=,args="])
     # The listening sshd is spared; a session's own processes all name the user.
     pids = [line.split()[0] for line in listed.splitlines() if "sshd" in line and "deploy" in line]
-    assert pids, f"nobody is logged in:\n{listed}"
+    expect(pids, f"nobody is logged in:\n{listed}")
     host.run(["kill", "-KILL", *pids])

@@ -14,13 +14,12 @@ import psycopg2.extensions
 
 from agent.pg_upgrade import NEW_PORT
 from rehearsal.data.fill import Psql
+from rehearsal.drill.expect import expect
 from rehearsal.lab.databases import PORT
-from rehearsal.lab.fleet import named
+from rehearsal.lab.fleet import ORDINARY, Fleet
 from rehearsal.traffic.log import Operation
 
 INTERVAL_SECONDS = 0.25
-# DB_A's old and its new version share a port; while pg_upgrade works, the new one has another.
-PLACES = (("db1", PORT), ("db2", PORT), ("db3", PORT), ("db-a", PORT), ("db-a", NEW_PORT))
 # A role's own read-only setting wins over the server's in `metrics` (rehearsal/data/schema/cluster.sql).
 FRESH, KEPT = "shop", "metrics"
 CLIENT = "the probe"
@@ -39,15 +38,25 @@ class Commit:
     acknowledged: float
 
 
+def places(fleet: Fleet) -> list[tuple[str, int]]:
+    """Every server and port that may have a database. DB_A's old and its new version share a port; while pg_upgrade works, the new one has
+    another."""
+    target = fleet.target.name
+    old = [one.name for one in (fleet.primary, *fleet.replicas)]
+    return [*((name, PORT) for name in (*old, target)), (target, NEW_PORT)]
+
+
 class Probe:
     """Tries all the places, each on a thread of its own, with new sessions and with one that is kept as long as it lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, fleet: Fleet = ORDINARY) -> None:
+        self._fleet = fleet
+        self._places = places(fleet)
         self.commits: list[Commit] = []
         self.refusals: dict[tuple[str, str], str] = {}
         self._tried: dict[tuple[str, int], float] = {}
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._repeat, args=place) for place in PLACES]
+        self._threads = [threading.Thread(target=self._repeat, args=place) for place in self._places]
 
     @contextmanager
     def at_work(self) -> Iterator[Probe]:
@@ -57,15 +66,19 @@ class Probe:
         try:
             yield self
         finally:
-            self._over.set()
-            for thread in self._threads:
-                thread.join()
+            self.stop()
+
+    def stop(self) -> None:
+        """Probing ends, and its sessions; once is enough, twice does no harm."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
 
     def accepting(self) -> set[str]:
         """The servers that accept a write now: every place is tried once more, from now on."""
         now = time.time()
-        while any(self._tried.get(place, 0.0) < now for place in PLACES):
-            assert all(thread.is_alive() for thread in self._threads), "a thread of the probe has died"
+        while any(self._tried.get(place, 0.0) < now for place in self._places):
+            expect(all(thread.is_alive() for thread in self._threads), "a thread of the probe has died")
             time.sleep(0.02)
         return {one.server for one in self.commits if one.sent >= now}
 
@@ -81,17 +94,34 @@ class Probe:
         self.commits.append(commit)
         return commit
 
+    def connect(self, server: str, database: str, port: int = PORT, options: str = "") -> CONNECTION:
+        """A session of the application's writer, over TCP. Raises psycopg2.OperationalError."""
+        session: CONNECTION = psycopg2.connect(
+            host=self._fleet.named(server).address,
+            port=port,
+            dbname=database,
+            user="app_writer",
+            password="the-writer-of-the-lab",  # noqa: S106 - it guards nothing but the lab
+            connect_timeout=3,
+            tcp_user_timeout=3000,
+            options=f"-c statement_timeout=3s {options}",
+            sslmode="disable",
+            gssencmode="disable",
+        )
+        session.autocommit = True
+        return session
+
     def _repeat(self, server: str, port: int) -> None:
         kept: CONNECTION | None = None
         while not self._over.wait(INTERVAL_SECONDS):
             began = time.time()
             try:
-                with closing(connect(server, FRESH, port)) as fresh:
+                with closing(self.connect(server, FRESH, port)) as fresh:
                     self.write(fresh, server, FRESH)
             except psycopg2.Error as error:
                 self.refusals[server, FRESH] = str(error)
             try:
-                kept = kept or connect(server, KEPT, port)
+                kept = kept or self.connect(server, KEPT, port)
                 self.write(kept, server, KEPT)
             except psycopg2.Error as error:
                 self.refusals[server, KEPT] = str(error)
@@ -99,24 +129,6 @@ class Probe:
             self._tried[server, port] = began
         if kept is not None:
             kept.close()
-
-
-def connect(server: str, database: str, port: int = PORT, options: str = "") -> CONNECTION:
-    """A session of the application's writer, over TCP. Raises psycopg2.OperationalError."""
-    session: CONNECTION = psycopg2.connect(
-        host=named(server).address,
-        port=port,
-        dbname=database,
-        user="app_writer",
-        password="the-writer-of-the-lab",
-        connect_timeout=3,
-        tcp_user_timeout=3000,
-        options=f"-c statement_timeout=3s {options}",
-        sslmode="disable",
-        gssencmode="disable",
-    )
-    session.autocommit = True
-    return session
 
 
 def still_of_use(session: CONNECTION | None) -> CONNECTION | None:
@@ -130,9 +142,9 @@ def still_of_use(session: CONNECTION | None) -> CONNECTION | None:
     return None
 
 
-def acknowledged(operations: Iterable[Operation]) -> list[Commit]:
+def acknowledged(operations: Iterable[Operation], fleet: Fleet = ORDINARY) -> list[Commit]:
     """The clients' own commits, from their logs. Pure. What an operation waited for before its COMMIT counts as sending."""
-    servers = {named(name).address: name for name, _ in PLACES}
+    servers = {fleet.named(name).address: name for name, _ in places(fleet)}
     return [
         Commit(one.id or "", one.database, servers[one.address or ""], (one.version or 0) // 10_000, one.start, one.end)
         for one in operations
@@ -151,7 +163,7 @@ def authorities(commits: Collection[Commit]) -> list[str]:
     for one in ordered:
         name = f"{one.server} {one.version}"
         if not found or found[-1] != name:
-            assert one.sent >= last, f"two databases took writes at once: {found[-1]} until {last}, and {one}"
+            expect(one.sent >= last, f"two databases took writes at once: {found[-1:]} until {last}, and {one}")
             found.append(name)
         last = max(last, one.acknowledged)
     return found

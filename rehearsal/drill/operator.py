@@ -13,6 +13,7 @@ from typing import IO
 
 import yaml
 
+from rehearsal.drill.expect import expect
 from rehearsal.stage import Stage
 
 # Longer than any command of these stories takes on two cores that others use too.
@@ -42,12 +43,12 @@ class Ended:
 
     def done(self) -> Ended:
         """Itself, if it succeeded."""
-        assert self.status == 0, self.said
+        expect(self.status == 0, f"expected success, found exit status {self.status}: {self.said}")
         return self
 
     def failed(self) -> str:
         """What it said, if it failed."""
-        assert self.status != 0, self.said
+        expect(self.status != 0, f"expected a refusal, found success: {self.said}")
         return self.said
 
     def since(self, began: float) -> Ended:
@@ -63,8 +64,8 @@ class Running:
         self._child = child
         self._lines: list[tuple[float, str]] = []
         self._news = threading.Condition(threading.RLock())
-        assert child.stdout and child.stderr
-        self._readers = [threading.Thread(target=self._read, args=(pipe,)) for pipe in (child.stdout, child.stderr)]
+        pipes = [pipe for pipe in (child.stdout, child.stderr) if pipe]
+        self._readers = [threading.Thread(target=self._read, args=(pipe,)) for pipe in pipes]
         for reader in self._readers:
             reader.start()
 
@@ -93,7 +94,7 @@ class Running:
                         return line
                 looked = len(self._lines)
                 silent = not any(reader.is_alive() for reader in self._readers)
-                assert not silent and time.monotonic() < deadline, f"never said {words}:\n{self.said}"
+                expect(not silent and time.monotonic() < deadline, f"never said {words}:\n{self.said}")
                 self._news.wait(0.2)
 
     def kill(self) -> None:
@@ -122,6 +123,8 @@ class Operator:
 
     def __init__(self, stage: Stage) -> None:
         self._pulumi = stage.pulumi
+        self._limits = dict(stage.fleet.limits)
+        self._last: Running | None = None
         self._file = stage.pulumi.project / f"Pulumi.{stage.pulumi.stack}.yaml"
 
     @property
@@ -130,13 +133,13 @@ class Operator:
         return int(yaml.safe_load(self._file.read_text())["config"]["pgleap:round"])
 
     def limit(self, **limits: int) -> None:
-        """Set `limits` of the stack; those that are not named are pgleap's own."""
-        self._pulumi.configure({"pgleap:limits": limits})
+        """Set `limits` of the stack; those that are not named are the fleet's, or pgleap's own."""
+        self._pulumi.configure({"pgleap:limits": {**self._limits, **limits}})
 
     def begin(self, phase: str, *, higher: bool = False) -> Running:
         """Ask for `phase`, in a higher round if it is told so, and begin `pulumi up`."""
         self._pulumi.configure({"pgleap:phase": phase, "pgleap:round": self.round + higher})
-        return Running(self._pulumi.start("up", "--yes", "--skip-preview"))
+        return self._running(self._pulumi.start("up", "--yes", "--skip-preview"))
 
     def raise_round(self) -> None:
         """Ask for a higher round, so that every step looks again."""
@@ -149,7 +152,7 @@ class Operator:
     def back_by_hand(self) -> Ended:
         """The way back as the README has it."""
         asked = ("--config", "phase=prepare", "--config", f"round={self.round + 1}")
-        return Running(self._pulumi.start("up", "--yes", "--skip-preview", *asked)).end()
+        return self._running(self._pulumi.start("up", "--yes", "--skip-preview", *asked)).end()
 
     def cancel(self) -> None:
         """`pulumi cancel`: take away the lock of an engine that was killed."""
@@ -159,7 +162,7 @@ class Operator:
         """`python -m scripts.window`."""
         argv = [sys.executable, "-m", "scripts.window", *options]
         pipe = subprocess.PIPE
-        return Running(
+        return self._running(
             subprocess.Popen(
                 argv,
                 cwd=self._pulumi.project,
@@ -170,3 +173,13 @@ class Operator:
                 text=True,
             )
         )
+
+    def settle(self) -> None:
+        """End what a failed drill left running, and take away the lock that it left."""
+        if self._last is not None:
+            self._last.kill()
+        self._pulumi.cancel()  # which fails where there is no lock
+
+    def _running(self, child: subprocess.Popen[str]) -> Running:
+        self._last = Running(child)
+        return self._last

@@ -6,26 +6,25 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from rehearsal import operator_stack, stage
-from rehearsal.data.fill import Psql, Size, fill
+from rehearsal.data.fill import Psql, Size
+from rehearsal.drill.breakage import give_small_disk
+from rehearsal.drill.expect import expect
+from rehearsal.drill.operator import Ended, Operator, Running
+from rehearsal.drill.probe import Probe
+from rehearsal.drill.story import Stories, Story
 from rehearsal.lab import databases
 from rehearsal.lab.hosts import Host
 from rehearsal.lab.lab import Lab
-from rehearsal.stage import Stage, psql_as_root
+from rehearsal.lab.place import Report
+from rehearsal.stage import Stage, Wanted, psql_as_root
 from rehearsal.traffic import install
 from rehearsal.traffic.log import Operation, read
-from tests.lab.faults.breakage import give_small_disk
-from tests.lab.faults.operator import Ended, Operator, Running
-from tests.lab.faults.probe import Probe
-from tests.lab.faults.story import Stories, Story
 
-# Three, so that at cutover one is left when two are in trouble.
-ONLINE = ("web1", "web2", "web3")
 # Seconds that transactions under way are given at the seal.
 GRACE = 3
 # The goal; met on an idle machine only. Two cores that carry ten servers, their clients, the probe and the operator at once are
@@ -36,18 +35,38 @@ BACK_LIMIT = 30.0
 RESUME_SECONDS = 10.0
 BY_HAND = "pulumi up --config phase=prepare --config round=<one higher>"
 BACK = "python -m scripts.window --back"
-# DB_A's disk in megabytes: room for both versions' clusters, small enough to be filled in a moment.
-DISK = 1200
+# DB_A's disk in megabytes, beside three times the data: what preflight asks to be free for pg_upgrade (max_wal_size, 1024, and what a new
+# cluster takes), with something to spare; small enough to be filled in a moment.
+ROOM = 1500
+# Large objects do not travel by logical replication: a fleet that writes them has no way back from cutover that loses nothing.
+NO_DOCUMENTS = """CREATE OR REPLACE FUNCTION keep_document(ledger_id uuid, content bytea) RETURNS oid LANGUAGE sql SECURITY DEFINER
+AS $$ SELECT 0::oid $$;"""
 
 
 @dataclass
 class Night:
-    """What the stories of this package share. `failing` is how many writes the probe was told are done and are lost."""
+    """What the stories share: the stage, who sits at the stack, the probe, what was told."""
 
     stage: Stage
     operator: Operator
     probe: Probe
     stories: Stories = field(default_factory=Stories)
+    report: Report = print
+
+    @property
+    def old(self) -> str:
+        """The old primary's name."""
+        return self.stage.fleet.primary.name
+
+    @property
+    def new(self) -> str:
+        """DB_A's name."""
+        return self.stage.fleet.target.name
+
+    @property
+    def online(self) -> tuple[str, ...]:
+        """The online servers: three at least, so that at cutover one is left when two are in trouble."""
+        return self.stage.fleet.online
 
     def host(self, name: str) -> Host:
         """A server of the lab."""
@@ -65,12 +84,24 @@ class Night:
 
     def takes_writes(self, *servers: str) -> None:
         """Fails unless exactly these accept what the probe tries to write, now."""
-        assert self.probe.accepting() == set(servers)
+        found = self.probe.accepting()
+        expect(
+            found == set(servers),
+            f"expected writes to be accepted by {sorted(servers) or 'nobody'}, found {sorted(found) or 'nobody'}",
+        )
 
     def finished(self, phase: str) -> None:
         """Fails unless the fleet stands in this phase, finished."""
-        journal = self.journal("db1")
-        assert (journal["phase"], journal["finished"]) == (phase, True)
+        found = self.stands()
+        expect(found == (phase, True), f"expected the fleet in {phase}, finished; found (phase, finished): {found}")
+
+    def stands(self) -> tuple[str, bool] | None:
+        """The phase of the old primary's journal and whether it is finished; None before pgleap was ever there."""
+        try:
+            journal = self.journal(self.old)
+        except FileNotFoundError:
+            return None
+        return journal.get("phase", "prepare"), journal.get("finished", False)
 
     def up(self, phase: str, *, higher: bool = False) -> Ended:
         """`pulumi up` to this phase, which succeeds."""
@@ -92,20 +123,27 @@ class Night:
             }
             if wanted <= accepted:
                 return
-            assert time.time() < deadline, f"no write accepted within {RESUME_SECONDS:g} s: {sorted(wanted - accepted)}"
+            expect(
+                time.time() < deadline, f"no write accepted within {RESUME_SECONDS:g} s: {sorted(wanted - accepted)}"
+            )
 
     def _glance(self, hosts: list[Host]) -> list[Operation]:
         folder = self.stage.lab.place.root / "glance"
         install.collect(hosts, folder)
         return read(folder)
 
-    def writes_are_back(self, ended: Ended, story: Story) -> None:
-        """Keep how many seconds after the command's start an online server's write was accepted; it is judged in the end."""
-        online = [self.host(name) for name in ONLINE]
-        after = [one.end for one in self._glance(online) if one.outcome == "acknowledged" and one.start >= ended.began]
-        assert after, f"no online server's write was accepted since: {ended.said}"
+    def writes_are_back(self, ended: Ended, story: Story, by: str | None = None) -> None:
+        """Keep how many seconds after the command's start an online server's write was accepted; it is judged in the end. `by`: the address of
+        the database that has to have accepted it, where another one took writes until the command came to it."""
+        online = [self.host(name) for name in self.online]
+        after = [
+            one.end
+            for one in self._glance(online)
+            if one.outcome == "acknowledged" and one.start >= ended.began and by in (None, one.address)
+        ]
+        expect(after, f"no online server's write was accepted since: {ended.said}")
         story.back = round(min(after) - ended.began, 2)
-        print(
+        self.report(
             f"{story.fault}: writes are back after {story.back} s (load {Path('/proc/loadavg').read_text().strip()})\n{ended.steps}"
         )
 
@@ -114,7 +152,7 @@ class Night:
         interrupted = time.time()
         running.interrupt()
         ended = running.end()
-        assert ended.status == 1, ended.said
+        expect(ended.status == 1, f"expected exit status 1, found {ended.status}: {ended.said}")
         story.refuses(ended.said, "Writes were refused for")
         self.finished("prepare")
         self.writes_are_back(ended.since(interrupted), story)
@@ -127,21 +165,27 @@ class Night:
 
 
 @contextmanager
-def night_in(lab: Lab) -> Iterator[Night]:
+def night_in(lab: Lab, wanted: Wanted | None = None, report: Report = print) -> Iterator[Night]:
     """Databases, data and traffic on a fleet that is up, and the probe at work."""
-    databases.make_primary(lab)
-    db1 = lab.host("db1")
-    databases.psql(db1, "postgres", "ALTER SYSTEM SET max_prepared_transactions = 4")
-    db1.run(["systemctl", "restart", databases.UNIT])
-    fill(partial(databases.psql, db1), partial(databases.pgbench, db1), Size())
-    databases.make_replicas(lab)
-    give_small_disk(lab.host("db-a"), DISK)
-    on_stage = stage.put_traffic(lab, print)
-    servers = operator_stack.config(lab.place, instances=False)["pgleap:servers"]
-    servers["web3"]["role"] = "online"
+    wanted = wanted or Wanted(lab.fleet, Size())
+    primary = lab.host(lab.fleet.primary.name)
+    restored = stage.put_databases(lab, wanted.size, report, wanted, before_replicas=lambda: _allow_prepared(primary))
+    give_small_disk(lab.host(lab.fleet.target.name), ROOM + 3 * _megabytes(primary))
+    on_stage = replace(stage.put_traffic(lab, report, wanted.mix), restored=restored)
+    # Without target groups: what the load balancer takes is no part of these stories.
+    servers = operator_stack.config(lab.place, fleet=lab.fleet, instances=False)["pgleap:servers"]
     on_stage.pulumi.configure({"pgleap:servers": servers})
     operator = Operator(on_stage)
     operator.limit(graceSeconds=GRACE)
-    with Probe().at_work() as probe:
+    with Probe(lab.fleet).at_work() as probe:
         time.sleep(1)
-        yield Night(on_stage, operator, probe)
+        yield Night(on_stage, operator, probe, report=report)
+
+
+def _allow_prepared(primary: Host) -> None:
+    databases.psql(primary, "postgres", "ALTER SYSTEM SET max_prepared_transactions = 4")
+    primary.run(["systemctl", "restart", databases.UNIT])
+
+
+def _megabytes(primary: Host) -> int:
+    return int(primary.run(["du", "-sm", databases.DATA]).split()[0])

@@ -1,0 +1,1 @@
+"""The forecast on trial: windows on data of several shapes, each forecast before it began."""

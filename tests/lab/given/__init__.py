@@ -1,0 +1,1 @@
+"""A fleet that a rehearsal was given, in a lab of its own."""
