@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 from agent.cluster import from_desired
 from agent.postgres import Postgres
 from agent.report import Facts, progress
-from agent.seal import CLIENTS, IDLE
+from agent.seal import CLIENTS, ENDED_IF_IDLE
 from agent.server import STATE_FOLDER, Server
 
 POLL_SECONDS = 0.05
@@ -54,9 +54,8 @@ def _end_idle(postgres: Postgres, addresses: List[str], grace: float) -> Tuple[i
     deadline = server.monotonic() + grace
     while True:
         rows = postgres.rows(
-            "SELECT pid, host(client_addr) AS client,"
-            f" CASE WHEN {IDLE} THEN pg_terminate_backend(pid) ELSE false END AS ended"
-            f" FROM pg_stat_activity WHERE {CLIENTS} AND client_addr IN ({literal}) AND backend_start <= '{now_there}'"
+            f"SELECT pid, host(client_addr) AS client, {ENDED_IF_IDLE} AS ended"
+            f" FROM pg_stat_activity AS session WHERE {CLIENTS} AND client_addr IN ({literal}) AND backend_start <= '{now_there}'"
         )
         ended.update(row["pid"] for row in rows if row["ended"])
         now = server.monotonic()

@@ -14,14 +14,13 @@ from tests.model.psql_table import Asked, Row, Table, lsn_text
 TABLE = Table()
 
 
-@TABLE.query("AS activity")
+@TABLE.query("'the socket'")
 def _end_clients(asked: Asked, sql: str) -> list[Row]:
-    late = re.search(r"client AND \((True|False) OR ", sql)
-    assert late is not None, sql
+    late = "CASE WHEN client THEN pg_terminate_backend(pid)" in sql
     rows = []
     for session in [found for found in asked.cluster.sessions if not found.entering]:
         client = session in asked.cluster.clients
-        ended = client and (late[1] == "True" or _is_idle(asked, session))
+        ended = client and (late or _is_idle(asked, session))
         if ended:
             _terminate(asked, session)
         row = {"pid": session.pid, "client": client, "who": session.user, "state": session.state, "ended": ended}
