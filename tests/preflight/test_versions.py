@@ -18,9 +18,10 @@ needs_postgres = pytest.mark.skipif(not BINARIES, reason="no PostgreSQL server a
 @needs_postgres
 def test_another_version_than_the_stack_says(database: Database) -> None:
     """A stack that names the wrong version would otherwise fail in prepare at best, by a path that is not there."""
-    assert database.found(CheckName.VERSIONS) == []
+    later = {**database.desired()["newPostgres"], "version": database.desired()["postgres"]["version"] + 1}
+    assert database.found(CheckName.VERSIONS, newPostgres=later) == []
     wrong = {**database.desired()["postgres"], "version": 12}
-    (found,) = database.found(CheckName.VERSIONS, postgres=wrong)
+    (found,) = database.found(CheckName.VERSIONS, postgres=wrong, newPostgres=later)
     assert found.endswith("runs here, and the stack's old version is 12")
     same = {**database.desired()["newPostgres"], "version": database.desired()["postgres"]["version"]}
     (found,) = database.found(CheckName.VERSIONS, newPostgres=same)
