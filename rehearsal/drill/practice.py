@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rehearsal import rehearse
-from rehearsal.drill.expect import expect
+from rehearsal.drill.expect import WrongError
 from rehearsal.drill.night import BACK, GRACE, Night
 from rehearsal.drill.story import Practice, Story
 from rehearsal.rehearse import Judgement
@@ -43,14 +43,18 @@ def stand(night: Night, phase: str | None) -> None:
     if phase is None or night.stands() == (phase, True):
         return
     found = night.stands()
+    waited = True  # for a DB_A that a way back has built anew
     if found is None:
         night.up("prepare")
     elif not found[1] or PHASES.index(found[0]) > PHASES.index(phase):
         _mend(night)
+    else:
+        waited = False
     for name in PHASES[1 : PHASES.index(phase) + 1]:
         if PHASES.index(_phase(night)) < PHASES.index(name):
-            # In a higher round readonly waits until a DB_A that was left is built anew.
-            night.up(name, higher=name == "readonly")
+            if name == "readonly" and not waited:
+                _wait_for_target(night)
+            night.up(name)
 
 
 def _mend(night: Night) -> None:
@@ -60,10 +64,17 @@ def _mend(night: Night) -> None:
         host.boot()
     night.operator.limit(graceSeconds=GRACE)
     ended = night.operator.window("--back").end()
-    if night.stands() != ("prepare", True):
-        # Such as a first prepare that failed: there is nothing to go back from, and it is done again.
-        again = night.operator.up("prepare", higher=True)
-        expect(again.status == 0, f"expected the fleet back in prepare; found: {ended.said}\n{again.said}")
+    try:
+        # Where a first prepare had failed there was nothing to go back from, and this does it again.
+        _wait_for_target(night)
+    except WrongError as error:
+        raise WrongError(f"expected the fleet back in prepare; found: {ended.said}\n{error}") from error
+
+
+def _wait_for_target(night: Night) -> None:
+    """After a way back DB_A is built anew while writes go on, and readonly is refused for as long as that takes: seconds or minutes, by the
+    machine. In a higher round prepare waits for it."""
+    night.up("prepare", higher=True)
 
 
 def _phase(night: Night) -> str:

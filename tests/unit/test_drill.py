@@ -81,7 +81,7 @@ def test_everything_is_practised_once() -> None:
     assert EXERCISES[0].begins is None, "the only one that wants a fleet without pgleap"
 
 
-MEND = ["settle", "boot db1", "window --back"]
+MEND = ["settle", "boot db1", "window --back", "up prepare higher"]
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ MEND = ["settle", "boot db1", "window --back"]
         (None, True, None, []),
         (None, True, "prepare", ["up prepare"]),
         ("prepare", True, "prepare", []),
-        ("prepare", True, "cutover", ["up readonly higher", "up upgrade", "up cutover"]),
+        ("prepare", True, "cutover", ["up prepare higher", "up readonly", "up upgrade", "up cutover"]),
         ("readonly", True, "upgrade", ["up upgrade"]),
-        ("upgrade", True, "readonly", [*MEND, "up readonly higher"]),
-        ("cutover", False, "cutover", [*MEND, "up readonly higher", "up upgrade", "up cutover"]),
+        ("upgrade", True, "readonly", [*MEND, "up readonly"]),
+        ("cutover", False, "cutover", [*MEND, "up readonly", "up upgrade", "up cutover"]),
         ("readonly", False, "prepare", MEND),
     ],
 )
