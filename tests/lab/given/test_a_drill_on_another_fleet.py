@@ -34,6 +34,8 @@ def breaks_off(night: Night, _: Judgement) -> None:
     raise WrongError("on purpose")
 
 
+# DB_A is built anew twice in it, from eight databases: 12 minutes where two cores are slow. The ordinary limit is against what hangs.
+@pytest.mark.timeout(1800)
 def test_a_drill_goes_on_from_what_failed_to_the_end(night: Night) -> None:
     """What is left behind by an exercise that failed must not fail the next one, nor hide a loss."""
     exercises = [
