@@ -43,17 +43,14 @@ def stand(night: Night, phase: str | None) -> None:
     if phase is None or night.stands() == (phase, True):
         return
     found = night.stands()
-    waited = True  # for a DB_A that a way back has built anew
     if found is None:
         night.up("prepare")
     elif not found[1] or PHASES.index(found[0]) > PHASES.index(phase):
         _mend(night)
-    else:
-        waited = False
+    elif found[0] == "prepare":
+        _wait_for_target(night)
     for name in PHASES[1 : PHASES.index(phase) + 1]:
         if PHASES.index(_phase(night)) < PHASES.index(name):
-            if name == "readonly" and not waited:
-                _wait_for_target(night)
             night.up(name)
 
 
