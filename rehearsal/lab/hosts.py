@@ -80,6 +80,19 @@ class Host:
         """End everything on it at once, as a power failure does."""
         processes.end(control_groups.processes(self._place, self.name))
 
+    def keep_disk(self, folder: Path) -> None:
+        """Copy what is on its disk to a `folder` that is not there yet. The host must be down. Raises LabError."""
+        call("cp", "-a", self._folder / "upper", folder)
+
+    def replace_disk(self, kept: Path) -> None:
+        """End everything on it, and give it the disk that was `kept`. It stays down. Raises LabError."""
+        self.kill()
+        if self._root.is_mount():
+            call("umount", self._root)
+        for layer in ("upper", "work"):
+            shutil.rmtree(self._folder / layer)
+        call("cp", "-a", kept, self._folder / "upper")
+
     def leader(self) -> int | None:
         """The pid, as the machine sees it, of the host's own process 1; None when the host is down."""
         for pid in control_groups.processes(self._place, self.name):

@@ -37,6 +37,9 @@ MADE_BY = {
     "readonly": Move("prepare", Phase.READONLY),
     "upgrade": Move("readonly", Phase.UPGRADE),
     "cutover": Move("upgrade", Phase.CUTOVER),
+    "cutover, with upgrade": Move("readonly", Phase.CUTOVER),
+    "cutover, not upgraded": Move("readonly", Phase.CUTOVER, failing="db-a-database"),
+    "cutover, with upgrade, not released": Move("readonly", Phase.CUTOVER, failing="db1-client-gate"),
     "cutover, not released": Move("upgrade", Phase.CUTOVER, failing="db1-client-gate"),
     "cutover, released": Move("upgrade", Phase.CUTOVER, failing="db-a-client-gate"),
     "upgrade, taken back": Move("cutover, released", Phase.UPGRADE, 2),
@@ -51,6 +54,8 @@ MOVES = (
     Move("readonly", Phase.PREPARE, 2),
     Move("upgrade", Phase.PREPARE, 2),
     Move("cutover, not released", Phase.PREPARE, 2),
+    Move("cutover, not upgraded", Phase.PREPARE, 2),
+    Move("cutover, with upgrade, not released", Phase.PREPARE, 2),
     Move("upgrade, taken back", Phase.PREPARE, 3),
     Move("upgrade, after cutover", Phase.PREPARE, 3),
 )
