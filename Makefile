@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 # An operator's machine keeps compiled modules; without them each command begins 0.7 s later (measured, two cores).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help fmt check test-fast test faults way-back rehearsal figures trials lab lab-down clean
+.PHONY: help fmt check test-fast test faults way-back rehearsal figures trials bench lab lab-down clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,7 +25,7 @@ check: $(INSTALLED)  ## format, lint, types, shell: nothing is changed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@command -v shellcheck >/dev/null || { echo "Installing shellcheck"; apt-get update -q; apt-get install -y -q shellcheck; }
-	shellcheck .ci/run components/*.sh
+	shellcheck .ci/run components/*.sh rehearsal/bench/*.sh
 
 test-fast: $(INSTALLED)  ## unit, component and agent tests: no root, seconds
 	$(BIN)/pytest -m "not lab and not faults and not way_back and not engine and not postgres" -n 2
@@ -57,6 +57,9 @@ figures: $(INSTALLED)  ## keep the last rehearsal's report in docs/rehearsal/, a
 
 trials: $(INSTALLED)  ## windows on data of seven shapes, each forecast beforehand; writes docs/forecast.json; twenty minutes; WINDOWS=
 	$(BIN)/python -m rehearsal trials $(if $(WINDOWS),--windows $(WINDOWS))
+
+bench: $(INSTALLED)  ## pgleap beside an expert by hand, Ansible, pyinfra, and on large fleets; writes docs/performance.md; an hour; RUNS=, ONLY=
+	$(BIN)/python -m rehearsal bench $(if $(RUNS),--runs $(RUNS)) $(foreach part,$(ONLY),--only $(part))
 
 lab: $(INSTALLED)  ## the same fleet with its traffic, left running for you; CONFIG=, DATA=, TRAFFIC=, SCHEMA=
 	$(BIN)/python -m rehearsal lab $(GIVEN)
