@@ -44,7 +44,12 @@ class Ansible:
                 "ANSIBLE_SSH_CONTROL_PATH_DIR": sockets,
             }
             try:
-                playbook: list[str | Path] = [self._programs / "ansible-playbook", "-i", inventory, self._folder / "playbook.yml"]
+                playbook: list[str | Path] = [
+                    self._programs / "ansible-playbook",
+                    "-i",
+                    inventory,
+                    self._folder / "playbook.yml",
+                ]
                 return _timed(self._light, [*playbook, "--extra-vars", f"address={address}"], variables)
             finally:
                 _end_connections(Path(sockets))
