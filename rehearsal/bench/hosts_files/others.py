@@ -85,7 +85,7 @@ class PlainSsh:
     def lead(self, servers: Sequence[Server], address: str) -> Took:
         """See Tool."""
         command = rendering.sed(self._light.fleet.names, address)
-        ssh = ("ssh", "-F", str(keys.config(self._light.place)), "-n", "{}", command)
+        ssh = ("ssh", "-F", str(keys.config(self._light.place)), *rendering.SSH_OPTIONS, "-n", "{}", command)
         names = "".join(f"{server.name}\n" for server in servers)
         return _timed(self._light, ["xargs", "-P", str(self.at_once), "-I", "{}", *ssh], {}, stdin=names)
 
