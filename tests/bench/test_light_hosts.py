@@ -13,7 +13,7 @@ from rehearsal.bench.hosts_files.others import PlainSsh
 from rehearsal.lab import control_groups, packages, processes
 from rehearsal.lab.down import mounts_below
 from rehearsal.lab.fleet import Server
-from rehearsal.lab.place import Place, call
+from rehearsal.lab.place import LabError, Place, call
 
 THRESHOLD = Path("/proc/sys/net/ipv4/neigh/default/gc_thresh3")
 pytestmark = pytest.mark.light
@@ -44,7 +44,7 @@ def test_hosts_come_up_are_changed_and_go(place: Place) -> None:
         assert 0 < run.spread < run.seconds
         assert run.hosts_cpu > 0
         assert all(address in hosts.file(server).read_text() for server in hosts.servers)
-        with pytest.raises(bench.LabError, match="Liar to lead all names on web000"):
+        with pytest.raises(LabError, match="Liar to lead all names on web000"):
             bench.one_run(hosts, hosts.servers, Liar(), address)
         assert len(control_groups.processes(place)) >= 3
     assert (processes.started(place), control_groups.processes(place), mounts_below(place)) == ([], [], [])

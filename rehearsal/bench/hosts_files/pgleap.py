@@ -29,7 +29,7 @@ WINDOW_UP = "rehearsal.bench.hosts_files.window_up"
 _LINKED = ("components", "agent", "scripts", "Pulumi.yaml", ".venv")
 _SECONDS = 600.0
 # What is not measured need not write the whole state twice for each of 1,000 resources.
-_NO_CHECKPOINTS = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+_NO_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
 
 
 class Stack:
