@@ -28,7 +28,7 @@ check: $(INSTALLED)  ## format, lint, types, shell: nothing is changed
 	shellcheck .ci/run components/*.sh rehearsal/bench/*.sh
 
 test-fast: $(INSTALLED)  ## unit, component and agent tests: no root, seconds
-	$(BIN)/pytest -m "not lab and not faults and not way_back and not engine and not postgres" -n 2
+	$(BIN)/pytest -m "not lab and not light and not faults and not way_back and not engine and not postgres" -n 2
 
 test: $(INSTALLED)  ## every test but those of `faults` and `way-back`: also the real engine over a simulated fleet, and the lab
 	@command -v chromium >/dev/null || { echo "Installing chromium"; apt-get update -q; apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; }

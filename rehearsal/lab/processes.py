@@ -35,10 +35,15 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=folder,
-            env={**os.environ, **(environment or {}), _MARK: str(place.root)},
+            env={**os.environ, **(environment or {}), **mark(place)},
         )
     (place.processes / name).write_text(f"{process.pid}\n")
     return process
+
+
+def mark(place: Place) -> dict[str, str]:
+    """The variable that `started` knows the lab's processes by, for whoever starts one by other means."""
+    return {_MARK: str(place.root)}
 
 
 def running(place: Place, name: str) -> int | None:

@@ -108,9 +108,7 @@ class Engine:
 
     def begin_up(self, phase: Phase, round_: int, events: Stream) -> subprocess.Popen[str]:
         """Begin an `up` to `phase`, which also writes phase and round into the config file. Its events go to `events`."""
-        self.load_program()
-        assert self._loaded is not None
-        address, self._loaded = self._loaded.address(), None
+        address, self._loaded = self.load_program().address(), None
         program = ("--exec-kind", "auto.inline", "--client", address) if address else ("--exec-kind", "auto.local")
         up = self._begin(
             "up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress", "--stack", self.stack,
@@ -121,11 +119,12 @@ class Engine:
         events.begun()
         return up
 
-    def load_program(self) -> None:
-        """Have the program of the next `up` loaded while there is time."""
+    def load_program(self) -> Program:
+        """Have the program of the next `up` loaded while there is time; the one that is being loaded."""
         if self._loaded is None:
             self._loaded = Program(self.project, INSTANCES if self._names_aws() else ())
             self._programs.append(self._loaded)
+        return self._loaded
 
     def _names_aws(self) -> bool:
         """Whether the stack may have instances: its config is not read yet, and half a second too much only loads a module in vain."""
