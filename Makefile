@@ -30,10 +30,13 @@ check: $(INSTALLED)  ## format, lint, types, shell: nothing is changed
 test-fast: $(INSTALLED)  ## unit, component and agent tests: no root, seconds
 	$(BIN)/pytest -m "not lab and not light and not faults and not way_back and not engine and not postgres" -n 2
 
+# Tests of two PostgreSQL versions: as root on Linux in the servers' image, which has both; else with what the machine has.
+INSIDE = $(if $(filter Linux-0,$(shell uname)-$(shell id -u)),$(BIN)/python -m rehearsal inside --)
+
 test: $(INSTALLED)  ## every test but those of `faults` and `way-back`: also the real engine over a simulated fleet, and the lab
 	@command -v chromium >/dev/null || { echo "Installing chromium"; apt-get update -q; apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; }
 	$(BIN)/pytest -m "not lab and not faults and not way_back and not postgres" -n 2
-	$(BIN)/pytest -m postgres
+	$(INSIDE) $(BIN)/pytest -m postgres
 	$(BIN)/pytest -m lab
 
 faults: $(INSTALLED)  ## what can break is broken on the lab's servers, a quarter of an hour long; writes docs/faults.md

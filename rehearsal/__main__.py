@@ -1,4 +1,4 @@
-"""The lab and the rehearsal by hand: python -m rehearsal rehearse | trials | bench | lab | lab-down."""
+"""The lab and the rehearsal by hand: python -m rehearsal rehearse | trials | bench | lab | lab-down | inside."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from rehearsal.data import restore
 from rehearsal.drill import drill as drilling
 from rehearsal.engine.engine import EngineMissingError
 from rehearsal.engine.project import CommandFailedError
+from rehearsal.lab import inside
 from rehearsal.lab.fleet import ORDINARY
 from rehearsal.lab.place import REPOSITORY, LabError, Place, Report
 from rehearsal.report import gather
@@ -145,6 +146,13 @@ def lab_down() -> None:
     with _reported() as report:
         removed = stage.take_down(Place())
         report(f"removed {', '.join(removed)}" if removed else "there was no lab: nothing to remove")
+
+
+@app.command("inside")
+def run_inside(command: Annotated[list[str], typer.Argument(help="the command, after --")]) -> None:
+    """Run a command inside the servers' image, which has both PostgreSQL versions; nothing of it is left but its exit status."""
+    with _reported() as report:
+        inside.enter(command, report)
 
 
 def _wanted(shape: Shape, data: str | None, traffic: str | None, schemas: list[str] | None) -> Wanted:
