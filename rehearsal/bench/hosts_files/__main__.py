@@ -16,6 +16,8 @@ from rehearsal.engine.engine import EngineMissingError
 from rehearsal.engine.project import CommandFailedError
 from rehearsal.lab.place import LabError, Place
 
+LAST_LETTERS = 3000
+
 app = typer.Typer(add_completion=False, help=__doc__)
 _console = Console(stderr=True, highlight=False)
 
@@ -44,7 +46,8 @@ def main(
             return
         found = bench.measure(runs, report, hosts or bench.COUNTS)
     except (LabError, CommandFailedError, EngineMissingError) as error:
-        _console.print(str(error), style="red", soft_wrap=True, markup=False)
+        # What an engine says of two hundred hosts is long, and what matters stands at its end.
+        _console.print(str(error)[-LAST_LETTERS:], style="red", soft_wrap=True, markup=False)
         raise typer.Exit(1) from error
     typer.echo("\n".join(table(found)))
 

@@ -40,6 +40,8 @@ def measure(runs: int, report: Report, counts: Sequence[int] = COUNTS) -> HostsF
         ansible, pyinfra, ssh = Ansible(hosts, programs), Pyinfra(hosts, programs), PlainSsh(hosts)
         measured = []
         for count in sorted(counts):
+            # The runs with fewer hosts have left their names elsewhere; a new stack begins with names as they were, or is refused.
+            _put_back(hosts, hosts.servers[:count])
             stack = Stack(hosts, count, engine, plugins)
             report(f"The agent is on {count} hosts")
             tools: dict[Name, Tool] = {
@@ -76,8 +78,7 @@ def _in_turns(
 def one_run(hosts: Light, servers: Sequence[Server], tool: Tool, address: str) -> Run:
     """One change by one tool, seen from outside before and after. Raises LabError when it did not do what it was to do."""
     before = {server: hosts_file(server, hosts.fleet) for server in servers}
-    for server in servers:
-        _put_back(hosts, server, before[server])
+    _put_back(hosts, servers)
     began, cpu = time.time_ns(), hosts.cpu_seconds()
     took = tool.lead(servers, address)
     spent = hosts.cpu_seconds() - cpu
@@ -93,10 +94,11 @@ def one_run(hosts: Light, servers: Sequence[Server], tool: Tool, address: str) -
     return Run(seconds=took.seconds, spread=spread, span=took.span, hosts_cpu=spent)
 
 
-def _put_back(hosts: Light, server: Server, content: str) -> None:
-    """A hosts file as it was, and no record of pgleap's that says otherwise: each run is the first one."""
-    file = hosts.file(server)
-    file.write_text(content)
-    kept = file.parents[1] / "var" / "lib" / "pgleap"
-    for record in (kept / "hosts.json", kept / "hosts.before"):
-        record.unlink(missing_ok=True)
+def _put_back(hosts: Light, servers: Sequence[Server]) -> None:
+    """Hosts files as they were, and no record of pgleap's that says otherwise: each run is the first one."""
+    for server in servers:
+        file = hosts.file(server)
+        file.write_text(hosts_file(server, hosts.fleet))
+        kept = file.parents[1] / "var" / "lib" / "pgleap"
+        for record in (kept / "hosts.json", kept / "hosts.before"):
+            record.unlink(missing_ok=True)
