@@ -35,8 +35,8 @@ INSIDE = $(if $(filter Linux-0,$(shell uname)-$(shell id -u)),$(BIN)/python -m r
 
 test: $(INSTALLED)  ## every test but those of `faults` and `way-back`: also the real engine over a simulated fleet, and the lab
 	@command -v chromium >/dev/null || { echo "Installing chromium"; apt-get update -q; apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; }
-	$(BIN)/pytest -m "not lab and not faults and not way_back and not postgres" -n 2
-	$(INSIDE) $(BIN)/pytest -m postgres
+	$(BIN)/pytest -m "not lab and not faults and not way_back and not postgres" -n 2 --dist worksteal
+	$(INSIDE) $(BIN)/pytest -m postgres -n 2 --dist loadfile
 	$(BIN)/pytest -m lab
 
 faults: $(INSTALLED)  ## what can break is broken on the lab's servers, a quarter of an hour long; writes docs/faults.md
