@@ -55,6 +55,6 @@ class WindowBench(Found):
     """All shapes."""
 
     machine: Machine
-    commit: str
+    commit: str | None
     runs: int
     shapes: list[Windows]

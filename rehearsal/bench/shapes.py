@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from rehearsal.asked import RELATIONS_A_TABLE
 from rehearsal.data.fill import TABLESPACE, Psql, script
 from rehearsal.lab import databases
 from rehearsal.lab.hosts import Host
@@ -15,8 +16,6 @@ WRITTEN = "shop"
 ROWS = 5_000
 # What the lab's schema has beside it, and no shape here.
 OTHERS = ("forum", "metrics", "bench")
-RELATIONS_A_TABLE = 5
-"""A table of schema/many.sql, its sequence, its key, its TOAST table and that one's index."""
 
 
 @dataclass(frozen=True)

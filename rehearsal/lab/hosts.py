@@ -87,8 +87,8 @@ class Host:
     def replace_disk(self, kept: Path) -> None:
         """End everything on it, and give it the disk that was `kept`. It stays down. Raises LabError."""
         self.kill()
-        if self._root.is_mount():
-            call("umount", self._root)
+        if self.root.is_mount():
+            call("umount", self.root)
         for layer in ("upper", "work"):
             shutil.rmtree(self._folder / layer)
         call("cp", "-a", kept, self._folder / "upper")

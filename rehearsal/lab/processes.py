@@ -14,7 +14,7 @@ from pathlib import Path
 from rehearsal.lab.place import LabError, Place
 
 _MARK = "PGLEAP_STARTED_BY_LAB"
-_DEADLINE_SECONDS = 10.0
+_DEADLINE_SECONDS = 30.0
 
 
 def start(
@@ -62,7 +62,7 @@ def started(place: Place) -> list[int]:
 
 
 def end(pids: Collection[int]) -> None:
-    """Kill processes and wait until they are gone. Raises LabError when one is still there after 10 seconds."""
+    """Kill processes and wait until they are gone. Raises LabError when one is still there after 30 seconds."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)

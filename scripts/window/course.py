@@ -171,7 +171,7 @@ def forward_from(asked: Phase, round_: int, finished: Finished | None) -> Course
             f"The window is over already: the fleet stands in {finished.phase}, and DB_A takes the writes."
         )
     following = FOLLOWING[finished.phase]
-    if asked is not finished.phase and asked not in MOVES[finished.phase] or goes_back(finished.phase, asked):
+    if (asked is not finished.phase and asked not in MOVES[finished.phase]) or goes_back(finished.phase, asked):
         raise NoWayError(
             f"Expected: a stack that asks for {finished.phase}, which it finished, or for {following}.\n"
             f"Found: it asks for {asked}; a way back is not finished.\nTo do: python -m scripts.window --back"
