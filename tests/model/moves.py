@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from components.settings import Settings
 from tests.model import invariants
 from tests.model.declared import raw
 from tests.model.engine import Engine, Fault, How, Outcome
-from tests.model.world import Saved, World
+from tests.model.world import Saved, World, remove
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ class States:
             for process in list(world.standing):
                 world.standing.remove(process)
                 process.end()
-            shutil.rmtree(folder)
+            remove(str(folder))
 
     def moments(self, move: Move) -> list[Moment]:
         """The fleet right before each step of a move that nothing disturbs."""
