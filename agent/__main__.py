@@ -3,8 +3,8 @@
 Two programs are packed from it. The window's knows no verb of a rehearsal; the rehearsal's knows no other, and keeps its files in a
 folder of its own: what could seal, open or change a hosts file cannot be asked of it.
 
-A verb's module is imported when it is asked for, and here nothing that another verb alone needs: importing all of it took two thirds of
-what a hosts file's step costs a server, and every step of the window would wait for it.
+A verb's module is imported when it is asked for, and here nothing that another verb alone needs: to import all of it took each server
+0.1 s of a processor in every step (measured on a busy machine: a hosts file's step 210 ms, login and sudo included, then 120).
 """
 
 from __future__ import annotations

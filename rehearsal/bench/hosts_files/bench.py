@@ -30,7 +30,7 @@ class Tool(Protocol):
 
 
 def measure(runs: int, report: Report, counts: Sequence[int] = COUNTS) -> HostsFiles:
-    """So many runs of each tool on each number of hosts; `report` hears of every one. Ten minutes for five runs.
+    """So many runs of each tool on each number of hosts; `report` hears of every one.
 
     Raises LabError when this machine cannot have such hosts, and when a tool fails or says it did what it did not.
     """

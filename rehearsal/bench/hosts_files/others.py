@@ -22,7 +22,7 @@ _SECONDS = 600.0
 class Ansible:
     """ansible-playbook with one play of one task."""
 
-    # More at once than this are slower on two cores (tried with 40 hosts: see table.py); Ansible's own default is 5.
+    # Ansible's own default is 5. Not yet tried against others on a quiet machine.
     forks = 20
 
     def __init__(self, light: Light, programs: Path) -> None:
@@ -77,6 +77,7 @@ class Pyinfra:
 class PlainSsh:
     """An `ssh` for each host, many at once by xargs: the least that there is between a change and all hosts."""
 
+    # Not yet tried against others on a quiet machine.
     at_once = 40
 
     def __init__(self, light: Light) -> None:

@@ -13,8 +13,7 @@ import yaml
 from rehearsal.lab.fleet import USER, Server
 
 HOSTS = "/etc/hosts"
-# OpenSSH's own first choice makes a key pair of sntrup761 for each connection, which takes its client 0.1 s of a processor; this is what
-# pulumi-command and paramiko agree on with the same servers.
+# What OpenSSH 9.2 agrees on by itself takes its client 0.1 s of a processor for each connection, this a sixth (measured, 115 and 17 ms).
 SSH_OPTIONS = ("-o", "KexAlgorithms=curve25519-sha256")
 _ADDRESS = "[0-9a-f.:]+"
 
