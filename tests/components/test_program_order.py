@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
+import pulumi
 import pytest
+from pulumi.runtime import resource_cycle_breaker
 
 from agent.states import Phase
 from components.order import ORDER
@@ -160,6 +163,26 @@ def test_resources_and_edges_grow_with_the_fleet_and_not_with_its_square(phase: 
     # For 200 servers: under 10 resources and 35 edges a server.
     assert (resources[1] - resources[0]) / 6 < 10
     assert (edges[1] - edges[0]) / 6 < 35
+
+
+def test_the_look_for_circles_grows_with_the_fleet_and_not_with_its_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK looks through all that a resource waits for, for each that waits for it: of a minute's `up` of 1,000 servers, most."""
+    looked = 0
+    walk = resource_cycle_breaker._with_transitive_deps
+
+    def counted(resource: pulumi.Resource, visited: set[pulumi.Resource]) -> Iterator[pulumi.Resource]:
+        nonlocal looked
+        looked += 1
+        yield from walk(resource, visited)
+
+    monkeypatch.setattr(resource_cycle_breaker, "_with_transitive_deps", counted)
+    counts = []
+    for by in (0, 2, 4):
+        looked = 0
+        declared(Phase.READONLY, grown(by))
+        counts.append(looked)
+    assert counts[0] > 0, "the SDK does not look any more: this test has nothing left to count"
+    assert counts[2] - counts[1] == counts[1] - counts[0]
 
 
 @pytest.mark.parametrize("phase", Phase)
