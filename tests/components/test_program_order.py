@@ -9,13 +9,16 @@ from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime import resource_cycle_breaker
+from pulumi.runtime import mocks, resource_cycle_breaker
+from pulumi.runtime.proto import engine_pb2
 
 from agent.states import Phase
 from components.order import ORDER
 from tests.components.declared import Program, declare
 from tests.unit.example_config import config, host_key
 
+# Before any program of these tests has run.
+DEBUG_OF_THE_SDK = pulumi.log.debug
 FINISHED: dict[Phase, dict[str, Any] | None] = {
     Phase.PREPARE: None,
     Phase.READONLY: {"phase": "prepare", "round": 1},
@@ -183,6 +186,21 @@ def test_the_look_for_circles_grows_with_the_fleet_and_not_with_its_square(monke
         counts.append(looked)
     assert counts[0] > 0, "the SDK does not look any more: this test has nothing left to count"
     assert counts[2] - counts[1] == counts[1] - counts[0]
+
+
+def test_nothing_is_said_that_nobody_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each debug message of the SDK is a call that the program waits for: 0.4 s of refused writes in every window."""
+    said: list[str] = []
+
+    def heard(_: object, request: engine_pb2.LogRequest) -> None:
+        if request.severity == engine_pb2.DEBUG:
+            said.append(request.message)
+
+    # The program takes them away for good; here it must do so itself, and only for as long as this test.
+    monkeypatch.setattr(pulumi.log, "debug", DEBUG_OF_THE_SDK)
+    monkeypatch.setattr(mocks.MockEngine, "Log", heard)
+    program = declare(config(), phase="prepare")
+    assert [message for message in said if any(f"name={name}," in message for name in program.steps)] == []
 
 
 @pytest.mark.parametrize("phase", Phase)
