@@ -11,13 +11,11 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
 
 from rehearsal import facts, stage
-from rehearsal.asked import ORDINARY_TRAFFIC
 from rehearsal.bench import shapes
 from rehearsal.bench.model import Outages, WindowBench, Windows
 from rehearsal.bench.shapes import WRITTEN, Shape
@@ -30,13 +28,15 @@ from rehearsal.stage import Stage
 from rehearsal.traffic import install
 from rehearsal.traffic.ledger import entries, reconcile
 from rehearsal.traffic.log import Operation, read
+from rehearsal.traffic.mix import Mix
 from rehearsal.traffic.outage import outage
 
 FLOOR, WINDOW, THREE_UPS = "floor", "window", "three ups"
 FOLDER = REPOSITORY / ".cache" / "bench"
 SCRIPT = Path(__file__).with_name("floor.sh")
-# As much as the lab's own clients do, to the one database of every shape.
-MIX = replace(ORDINARY_TRAFFIC, databases=(WRITTEN,))
+# Light, and to the one database of every shape: a client that connects for each request twice a second. Each connection costs both sides tens of
+# milliseconds; with twice as many on two cores pg_upgrade took six times as long.
+MIX = Mix(reads=6, writes=6, databases=(WRITTEN,))
 # Traffic before the first refused write, and after the last.
 QUIET_SECONDS = 4.0
 # As scripts.window's forecast counts them.

@@ -6,7 +6,7 @@ back begins with `upgrade`, which seals a DB_A that had opened; the old primary 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from agent.states import MOVES, Phase, goes_back
@@ -150,10 +150,11 @@ def _back(course: Course, ran: Ran) -> Course | End:
 
 @dataclass(frozen=True)
 class Finished:
-    """The phase that the stack finished last, and in which round."""
+    """The phase that the stack finished last, and in which round; the names of the servers whose instances it had made."""
 
     phase: Phase
     round: int
+    instances: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class NoWayError(Exception):
