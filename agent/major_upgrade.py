@@ -216,7 +216,11 @@ def _start_sealed(target: UpgradeTarget) -> None:
     if target.reverse is not None:
         publisher.make_ready(target.new, target.reverse.left_out, target.jobs, compared=not target.rehearsal)
     target.note(newCluster="upgraded")
-    if not target.rehearsal:
+    if target.rehearsal:
+        return
+    if journal.must_read(server).phase is Phase.CUTOVER:
+        statistics.owe(server)  # it opens in a moment
+    else:
         # Last: a slot waits for every transaction under way.
         statistics.begin(target.new, target.jobs)
 

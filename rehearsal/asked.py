@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,8 @@ def mix(text: str | None, given_as: str = "--traffic") -> Mix | None:
     """How much traffic, from such as `reads=50,writes=20,clients=6`; None if nothing is asked for. Pure. Raises LabError."""
     if not text:
         return None
-    return replace(ORDINARY_TRAFFIC, **_numbers(given_as, text, TRAFFIC))
+    given = {name: getattr(ORDINARY_TRAFFIC, name) for name in TRAFFIC} | _numbers(given_as, text, TRAFFIC)
+    return Mix(reads=given["reads"], writes=given["writes"], clients=given["clients"])
 
 
 def in_config(keys: Mapping[str, Any]) -> tuple[str | None, str | None]:

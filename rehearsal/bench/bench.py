@@ -9,12 +9,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from rehearsal.bench import page, windows
-from rehearsal.bench.fleets import measure as fleets
-from rehearsal.bench.fleets import table as fleets_table
 from rehearsal.bench.fleets.found import Fleets
-from rehearsal.bench.hosts_files import bench as hosts_files
-from rehearsal.bench.hosts_files import table as hosts_files_table
+from rehearsal.bench.fleets.measure import measure as measure_fleets
+from rehearsal.bench.fleets.table import table as fleets_table
+from rehearsal.bench.hosts_files.bench import measure as measure_hosts_files
 from rehearsal.bench.hosts_files.figures import HostsFiles
+from rehearsal.bench.hosts_files.table import table as hosts_files_table
 from rehearsal.bench.model import WindowBench
 from rehearsal.bench.shapes import Shape
 from rehearsal.lab.place import Report
@@ -45,9 +45,9 @@ class Results(BaseModel):
         if self.windows is not None:
             found[Part.WINDOWS] = page.windows(self.windows)
         if self.hosts_files is not None:
-            found[Part.HOSTS_FILES] = hosts_files_table.table(self.hosts_files)
+            found[Part.HOSTS_FILES] = hosts_files_table(self.hosts_files)
         if self.fleets is not None:
-            found[Part.FLEETS] = fleets_table.table(self.fleets)
+            found[Part.FLEETS] = fleets_table(self.fleets)
         return found
 
 
@@ -66,8 +66,8 @@ def measure(parts: Collection[Part], shapes: Sequence[Shape], runs: int, report:
         if part is Part.WINDOWS:
             found.windows = windows.measure(shapes, runs, report)
         elif part is Part.HOSTS_FILES:
-            found.hosts_files = hosts_files.measure(runs, report)
+            found.hosts_files = measure_hosts_files(runs, report)
         else:
-            found.fleets = fleets.measure(runs, report)
+            found.fleets = measure_fleets(runs, report)
         page.write(found, found.tables(), file)
     return found

@@ -34,8 +34,8 @@ from rehearsal.traffic.outage import outage
 FLOOR, WINDOW, THREE_UPS = "floor", "window", "three ups"
 FOLDER = REPOSITORY / ".cache" / "bench"
 SCRIPT = Path(__file__).with_name("floor.sh")
-# Light, and to the one database of every shape: a client that connects for each request twice a second. Each connection costs both sides tens of
-# milliseconds; with twice as many on two cores pg_upgrade took six times as long.
+# Light, only on the online servers, and to the one database of every shape: each connection costs both sides tens of milliseconds, and with
+# many of them on two cores it would be these that are measured.
 MIX = Mix(reads=6, writes=6, databases=(WRITTEN,))
 # Traffic before the first refused write, and after the last.
 QUIET_SECONDS = 4.0
@@ -105,13 +105,14 @@ def _run(kept: Snapshot, go: Callable[[Stage], None]) -> tuple[float, int]:
     """One outage in seconds, and how many writes were acknowledged around it."""
     it = kept.it
     kept.bring_back()
-    install.start(it.clients)
+    clients = [it.lab.host(name) for name in it.fleet.online]
+    install.start(clients)
     time.sleep(QUIET_SECONDS)
     go(it)
     time.sleep(QUIET_SECONDS)
-    install.stop(it.clients)
+    install.stop(clients)
     shutil.rmtree(it.logs, ignore_errors=True)
-    install.collect(it.clients, it.logs)
+    install.collect(clients, it.logs)
     operations = read(it.logs)
     found = outage(operations, it.fleet.online).window
     if found is None or found.until is None:
