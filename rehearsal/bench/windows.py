@@ -19,11 +19,11 @@ from rehearsal import facts, stage
 from rehearsal.bench import shapes
 from rehearsal.bench.model import Outages, WindowBench, Windows
 from rehearsal.bench.shapes import WRITTEN, Shape
-from rehearsal.bench.snapshot import Snapshot
 from rehearsal.drill.operator import Operator
 from rehearsal.lab import databases, keys, lab
 from rehearsal.lab.fleet import NEW_VERSION, OLD_VERSION, ORDINARY
 from rehearsal.lab.place import REPOSITORY, LabError, Place, Report, call
+from rehearsal.snapshot import Snapshot
 from rehearsal.stage import Stage
 from rehearsal.traffic import install
 from rehearsal.traffic.ledger import entries, reconcile
