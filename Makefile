@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 # An operator's machine keeps compiled modules; without them each command begins 0.7 s later (measured, two cores).
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help fmt check test-fast test faults way-back rehearsal figures trials lab lab-down clean
+.PHONY: help fmt check test-fast test faults way-back rehearsal figures trials bench lab lab-down clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -25,18 +25,18 @@ check: $(INSTALLED)  ## format, lint, types, shell: nothing is changed
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	@command -v shellcheck >/dev/null || { echo "Installing shellcheck"; apt-get update -q; apt-get install -y -q shellcheck; }
-	shellcheck .ci/run components/*.sh
+	shellcheck .ci/run components/*.sh rehearsal/bench/*.sh
 
 test-fast: $(INSTALLED)  ## unit, component and agent tests: no root, seconds
-	$(BIN)/pytest -m "not lab and not faults and not way_back and not engine and not postgres" -n 2
+	$(BIN)/pytest -m "not lab and not light and not faults and not way_back and not engine and not postgres" -n 2
 
 # Tests of two PostgreSQL versions: as root on Linux in the servers' image, which has both; else with what the machine has.
 INSIDE = $(if $(filter Linux-0,$(shell uname)-$(shell id -u)),$(BIN)/python -m rehearsal inside --)
 
 test: $(INSTALLED)  ## every test but those of `faults` and `way-back`: also the real engine over a simulated fleet, and the lab
 	@command -v chromium >/dev/null || { echo "Installing chromium"; apt-get update -q; apt-get install -y -q --no-install-recommends chromium fonts-dejavu-core; }
-	$(BIN)/pytest -m "not lab and not faults and not way_back and not postgres" -n 2
-	$(INSIDE) $(BIN)/pytest -m postgres
+	$(BIN)/pytest -m "not lab and not faults and not way_back and not postgres" -n 2 --dist worksteal
+	$(INSIDE) $(BIN)/pytest -m postgres -n 2 --dist loadfile
 	$(BIN)/pytest -m lab
 
 faults: $(INSTALLED)  ## what can break is broken on the lab's servers, a quarter of an hour long; writes docs/faults.md
@@ -60,6 +60,9 @@ figures: $(INSTALLED)  ## keep the last rehearsal's report in docs/rehearsal/, a
 
 trials: $(INSTALLED)  ## windows on data of seven shapes, each forecast beforehand; writes docs/forecast.json; twenty minutes; WINDOWS=
 	$(BIN)/python -m rehearsal trials $(if $(WINDOWS),--windows $(WINDOWS))
+
+bench: $(INSTALLED)  ## pgleap beside an expert by hand, Ansible, pyinfra, and on large fleets; writes docs/performance.md; an hour; RUNS=, ONLY=
+	$(BIN)/python -m rehearsal bench $(if $(RUNS),--runs $(RUNS)) $(foreach part,$(ONLY),--only $(part))
 
 lab: $(INSTALLED)  ## the same fleet with its traffic, left running for you; CONFIG=, DATA=, TRAFFIC=, SCHEMA=
 	$(BIN)/python -m rehearsal lab $(GIVEN)

@@ -7,7 +7,6 @@ Nothing is decoded, so that every byte that does not matter here stays what it i
 from __future__ import annotations
 
 import re
-from difflib import SequenceMatcher
 from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 Lines = List[bytes]
@@ -39,6 +38,8 @@ def put_back(before: bytes, names: Mapping[str, str], now: bytes) -> bytes:
     `now` is what the file holds; it was made by `with_managed(before, names)`, and others may have edited it since. What
     they did to other lines and other names stays. Where the managed names lead is taken from `before` alone.
     """
+    from difflib import SequenceMatcher  # noqa: PLC0415 - only where others edited the file
+
     pieces = _pieces(before, names)
     written = [line for piece in pieces for line in piece.now]
     lines, ends = _split(now)

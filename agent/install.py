@@ -10,10 +10,11 @@ import zipfile
 from pathlib import Path
 from typing import Any, Mapping
 
+from agent import places
 from agent.report import Facts, Refusal
 from agent.server import Server
 
-INSTALLED = "/usr/local/lib/pgleap/agent.pyz"
+INSTALLED = places.INSTALLED
 DELIVERED = ".pgleap-agent-*.pyz"
 
 

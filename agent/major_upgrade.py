@@ -122,9 +122,9 @@ def _promote(target: UpgradeTarget, fence: Fence) -> None:
         look,
         f"see that DB_A streams; if it cannot: {target.to_prepare}",
     )
-    if _live_fence(target) != fence or journal.must_read(server).phase is not Phase.UPGRADE:
+    if _live_fence(target) != fence or journal.must_read(server).phase not in (Phase.UPGRADE, Phase.CUTOVER):
         raise Refusal(
-            f"the fence {fence} to stand until DB_A is promoted, in phase upgrade",
+            f"the fence {fence} to stand until DB_A is promoted, in phase upgrade or cutover",
             "it moved, or the phase did",
             target.to_prepare,
         )
@@ -216,7 +216,11 @@ def _start_sealed(target: UpgradeTarget) -> None:
     if target.reverse is not None:
         publisher.make_ready(target.new, target.reverse.left_out, target.jobs, compared=not target.rehearsal)
     target.note(newCluster="upgraded")
-    if not target.rehearsal:
+    if target.rehearsal:
+        return
+    if journal.must_read(server).phase is Phase.CUTOVER:
+        statistics.owe(server)  # it opens in a moment
+    else:
         # Last: a slot waits for every transaction under way.
         statistics.begin(target.new, target.jobs)
 

@@ -6,13 +6,13 @@ window's but through `window`, which only reads.
 
 from __future__ import annotations
 
-from agent import journal
+from agent import journal, places
 from agent.client_rules import REHEARSAL
 from agent.report import Refusal
 from agent.server import STATE_FOLDER, Server
 
-FOLDER = "/var/lib/pgleap-rehearsal"
-INSTALLED = "/usr/local/lib/pgleap-rehearsal/agent.pyz"
+FOLDER = places.FOLDER_OF_REHEARSAL
+INSTALLED = places.INSTALLED_FOR_REHEARSAL
 DELIVERED = ".pgleap-rehearsal-*.pyz"
 # Ends a slot that keeps too much.
 GUARD_UNIT = "pgleap-rehearsal-guard.service"

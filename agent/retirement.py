@@ -11,18 +11,9 @@ from agent.client_rules import with_seal
 from agent.cluster import from_desired
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal
-from agent.server import STATE_FOLDER, Server
-from agent.states import Verb
+from agent.retired import FILE
+from agent.server import Server
 from agent.unused import refuse_clients
-
-# Says that PostgreSQL was stopped here for good: what other verbs would ask it for is over.
-FILE = f"{STATE_FOLDER}/retired.json"
-OVER = (Verb.ACCESS, Verb.SESSIONS, Verb.CREDENTIALS, Verb.CLIENT_GATE, Verb.REVERSE_REPLICATION)
-
-
-def is_over(verb: Verb, server: Server) -> bool:
-    """Whether a verb has nothing to ask of this server any more: a raised round runs every step again."""
-    return verb in OVER and bool(server.read_json(FILE))
 
 
 def retirement(desired: Mapping[str, Any], server: Server) -> Facts:

@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
@@ -181,6 +180,8 @@ class Server:
 
     def side_by_side(self, act: Callable[[T], U], each: Sequence[T], at_once: int) -> List[U]:
         """What `act` makes of each, in their order, so many at once. The first error is raised."""
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - few verbs need it, and each would load logging with it
+
         with ThreadPoolExecutor(max_workers=at_once) as pool:
             return list(pool.map(act, each))
 

@@ -11,8 +11,8 @@ from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Server
 
 UNIT = "pgleap-statistics"
-# Says that DB_A was sealed before they were whole.
-STOPPED_FILE = f"{STATE_FOLDER}/statistics.json"
+# Says that DB_A is to have them once it opens, or that it was sealed before they were whole.
+OWED_FILE = f"{STATE_FOLDER}/statistics.json"
 OPTIONS = f"{NO_LIMITS} -c default_transaction_read_only=off"
 # Where somebody waits for them.
 GATHER_SECONDS = 86_400.0
@@ -71,14 +71,19 @@ def gather(postgres: Postgres, jobs: int) -> Dict[str, float]:
 def stop(server: Server) -> None:
     """Stop it, if it still works: it takes transaction ids, and a fence is proved by them."""
     if server.run("systemctl", "is-active", UNIT, check=False).stdout.strip() == "active":
-        server.write_json(STOPPED_FILE, {"stopped": True})
+        owe(server)
         server.run("systemctl", "stop", UNIT)
 
 
+def owe(server: Server) -> None:
+    """Have it begin when DB_A opens: until then it would take the cores from what writes wait for."""
+    server.write_json(OWED_FILE, {"owed": True})
+
+
 def resume(postgres: Postgres, jobs: int) -> List[str]:
-    """Begin it again if a seal stopped it. What was done."""
-    if not postgres.server.read_json(STOPPED_FILE):
+    """Begin it if it is owed. What was done."""
+    if not postgres.server.read_json(OWED_FILE):
         return []
     begin(postgres, jobs)
-    postgres.server.write_json(STOPPED_FILE, {})
-    return ["gathers statistics again"]
+    postgres.server.write_json(OWED_FILE, {})
+    return ["gathers statistics"]

@@ -153,7 +153,11 @@ class Desire:
     def _sessions(
         self, replica: Server, postgres: Desired, group: str, clients: Sequence[Server], lead: Lead
     ) -> Desired:
-        here = [name for name, address in self.names(lead).items() if address == replica.address]
+        leads = [self.names(lead)]
+        if lead is Lead.DB_B:
+            # Where every name only reads nothing hurries: a replica's own sessions read on there, and end once the names lead to DB_A.
+            leads.append(self.settings.names_before)
+        here = [name for name in self.settings.names if replica.address in (each[name] for each in leads)]
         return {
             "group": group,
             "postgres": postgres,

@@ -84,8 +84,8 @@ ORDER: dict[Phase, Stages] = {
         (Part.TASKS, Part.LOAD_BALANCER),
         (Part.TARGET_GATE,),
         (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
-        (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS),
-        (Part.OLD_PRIMARY_GATE,),
+        # Sessions on replicas stay while writes are refused (desired.py): no seal waits for them.
+        (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS, Part.OLD_PRIMARY_GATE),
         (Part.FINISH,),
     ),
     # On the way back from cutover writes are refused from the online servers' hosts files on: what can come before them does. (Names
@@ -107,13 +107,13 @@ ORDER: dict[Phase, Stages] = {
         (Part.TARGET_DATABASE,),
         (Part.FINISH,),
     ),
-    # The old primary releases, DB_A opens, then the hosts files: writes resume server by server.
+    # DB_A is upgraded if it is not, the old primary releases, DB_A opens, then the hosts files: writes resume server by server. Ready has
+    # nothing to wait for, and so nothing waits for it but the end.
     Phase.CUTOVER: (
         (Part.ANNOUNCE_TARGET,),
         (Part.ANNOUNCE_OLD_PRIMARY,),
         (Part.CREDENTIALS,),
-        (Part.READY,),
-        (Part.TARGET_DATABASE,),
+        (Part.READY, Part.TARGET_DATABASE),
         (Part.OLD_PRIMARY_GATE,),
         (Part.TARGET_GATE,),
         (Part.ONLINE_HOSTS,),

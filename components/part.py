@@ -1,4 +1,4 @@
-"""What the parts have in common: a component with one step for one server, a child of it, and its facts as output."""
+"""What the parts have in common: a component with one step for one server, a child of it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ class ServerPart(pulumi.ComponentResource):
             after=args.after,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.register_outputs({} if self.secret else {"facts": self.step.facts})
+        # No outputs: the step has its facts, and here they would be one more write of the whole state for each step.
+        self.register_outputs({})
 
 
 class LocalPart(pulumi.ComponentResource):
@@ -61,4 +62,4 @@ class LocalPart(pulumi.ComponentResource):
         super().__init__(f"pgleap:fleet:{type(self).__name__}", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
         self.step = LocalStep(name, args.server, self.module, args.desired, args.reach, after=args.after, opts=own)
-        self.register_outputs({"facts": self.step.facts})
+        self.register_outputs({})

@@ -67,9 +67,11 @@ def _lead_spread(settings: Settings) -> str:
     )
 
 
-def _sessions(servers: tuple[Server, ...], who: str, settings: Settings) -> list[str]:
+def _sessions(servers: tuple[Server, ...], who: str, lead: Lead, settings: Settings) -> list[str]:
     if not servers:
         return []
+    if lead is Lead.DB_B:
+        return [f"{_named(settings.replicas)}: sessions of {who} servers stay where they are, and read on"]
     return [f"{_named(settings.replicas)}: idle sessions of {who} servers end where their names no longer lead"]
 
 
@@ -221,9 +223,9 @@ SENTENCES: dict[Part, Sentences] = {
     Part.TASKS: _tasks,
     Part.LOAD_BALANCER: _load_balancer,
     Part.ONLINE_HOSTS: lambda s, d: _hosts(s.online, d.parts.online_hosts, s),
-    Part.ONLINE_SESSIONS: lambda s, _: _sessions(s.online, "online", s),
+    Part.ONLINE_SESSIONS: lambda s, d: _sessions(s.online, "online", d.parts.online_hosts, s),
     Part.OTHER_HOSTS: lambda s, d: _hosts((*s.drained, *s.workers), d.parts.other_hosts, s),
-    Part.OTHER_SESSIONS: lambda s, _: _sessions((*s.drained, *s.workers), "the other", s),
+    Part.OTHER_SESSIONS: lambda s, d: _sessions((*s.drained, *s.workers), "the other", d.parts.other_hosts, s),
     Part.OLD_PRIMARY_GATE: _old_primary_gate,
     Part.TARGET_GATE: _target_gate,
     Part.TARGET_DATABASE: _database,

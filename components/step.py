@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import pulumi
+from pulumi.resource import DependencyResource
 from pulumi_command import local, remote
 
 from agent.states import Verb
@@ -99,7 +100,15 @@ def _state(server: Server, desired: Mapping[str, pulumi.Input[Any]]) -> dict[str
 
 
 def _waiting(opts: pulumi.ResourceOptions, after: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
-    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(after)))
+    # Of a resource itself the SDK would look at all that it waits for in turn, in search of a circle, for each that waits for it:
+    # with many servers that took longer than all else. There is no circle, for what is waited for was declared before.
+    depends_on = asyncio.ensure_future(_by_urn(after)) if after else None
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=depends_on))
+
+
+async def _by_urn(after: Sequence[pulumi.Resource]) -> list[pulumi.Resource]:
+    """The same resources for `depends_on`, once each is registered, by nothing but their URNs."""
+    return [DependencyResource(str(await resource.urn.future())) for resource in after]
 
 
 async def _stand(step: Step | LocalStep, asked: pulumi.Output[str]) -> None:

@@ -1,4 +1,4 @@
-"""The lab and the rehearsal by hand: python -m rehearsal rehearse | trials | lab | lab-down | inside."""
+"""The lab and the rehearsal by hand: python -m rehearsal rehearse | trials | bench | lab | lab-down | inside."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from rich.console import Console
 
 from rehearsal import asked, stage, table
 from rehearsal import rehearse as rehearsing
+from rehearsal.bench import bench as benching
+from rehearsal.bench.bench import Part
+from rehearsal.bench.shapes import SHAPES
 from rehearsal.data import restore
 from rehearsal.drill import drill as drilling
 from rehearsal.engine.engine import EngineMissingError
@@ -118,6 +121,23 @@ def on_trial(
             out.print(complaint, style="red", markup=False, soft_wrap=True)
     if found.complaints():
         raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    runs: Annotated[int, typer.Option(min=1, help="How often each is measured: the median counts.")] = 5,
+    only: Annotated[list[Part] | None, typer.Option(help="This part alone; more than once.")] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="Windows on this shape of data alone; more than once.")
+    ] = None,
+) -> None:
+    """Measure pgleap beside an expert by hand and beside other tools; writes rehearsal/bench/results.json and docs/performance.md."""
+    wanted = [one for one in SHAPES if not shape or one.name in shape]
+    if not wanted:
+        out.print(f"Expected one of: {', '.join(one.name for one in SHAPES)}.", style="red", markup=False)
+        raise typer.Exit(2)
+    with _reported() as report:
+        benching.measure(only or list(Part), wanted, runs, report)
 
 
 @app.command("lab-down")

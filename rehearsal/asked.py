@@ -45,7 +45,7 @@ TRAFFIC: Mapping[str, Bounds] = {
 CONFIG_NAMESPACE = "lab:"
 DATA_KEY, TRAFFIC_KEY = f"{CONFIG_NAMESPACE}data", f"{CONFIG_NAMESPACE}traffic"
 """Beside a stack's own settings, which pass them over: as much as there is on the real fleet."""
-ORDINARY_TRAFFIC = {"reads": 12, "writes": 12, "clients": len(KINDS)}
+ORDINARY_TRAFFIC = Mix(reads=12, writes=12)
 """What a key of `--traffic` counts as that is not given: about what the clients do that are not told anything."""
 
 
@@ -75,7 +75,8 @@ def mix(text: str | None, given_as: str = "--traffic") -> Mix | None:
     """How much traffic, from such as `reads=50,writes=20,clients=6`; None if nothing is asked for. Pure. Raises LabError."""
     if not text:
         return None
-    return Mix(**{**ORDINARY_TRAFFIC, **_numbers(given_as, text, TRAFFIC)})
+    given = {name: getattr(ORDINARY_TRAFFIC, name) for name in TRAFFIC} | _numbers(given_as, text, TRAFFIC)
+    return Mix(reads=given["reads"], writes=given["writes"], clients=given["clients"])
 
 
 def in_config(keys: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -106,7 +107,7 @@ def _dashed(name: str) -> str:
 
 def connections(wanted: Mix | None, fleet: Fleet) -> int:
     """How many connections one database has to hold for this traffic; without any asked for, the ordinary one. Pure. Raises LabError for too many."""
-    mix_ = wanted or Mix(**ORDINARY_TRAFFIC)
+    mix_ = wanted or ORDINARY_TRAFFIC
     web_servers = len(fleet.with_role("online", "drained"))
     tasks = sum(len(worker.tasks) for worker in fleet.with_role("worker"))
     found = mix_.connections(web_servers, tasks, len(fleet.names))

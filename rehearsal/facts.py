@@ -47,7 +47,7 @@ def before(it: Stage) -> Ground:
     pgleap = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["version"]
     versions = Versions(
         pgleap=pgleap,
-        commit=_commit(),
+        commit=commit(),
         postgres_old=_version(primary),
         postgres_new=None,
         engine=it.pulumi.version(),
@@ -127,7 +127,7 @@ def _played(real: Path | None) -> str:
     return "real" if real else "stand-in"
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of this checkout; None where there is no git, or no checkout."""
 
     def git(*words: str) -> str:

@@ -87,7 +87,7 @@ def make(place: Place, report: Report, fleet: Fleet = ORDINARY, *, instances: bo
     makes the new databases on the lab's EC2."""
     engine = ensure(report)
     balancer = load_balancer.serve(place, fleet)
-    plugins = _serve_plugins(place, engine)
+    plugins = serve_plugins(place, engine)
     pulumi = _pulumi(place, engine, plugins)
     stack_file(place).unlink(missing_ok=True)
     pulumi.init()
@@ -130,7 +130,8 @@ def _pulumi(place: Place, engine: Path, plugins: Mapping[str, str]) -> Pulumi:
     )
 
 
-def _serve_plugins(place: Place, engine: Path) -> dict[str, str]:
+def serve_plugins(place: Place, engine: Path) -> dict[str, str]:
+    """Start the process that holds the stand-in plugins; the variables that the engine finds them by. Raises LabError."""
     file = _variables_file(place)
     file.unlink(missing_ok=True)
     home = place.root / "pulumi" / "home"

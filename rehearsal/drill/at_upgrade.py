@@ -68,7 +68,7 @@ def interrupted_at_upgrade(night: Night) -> None:
     with night.stories.tell(Fault.INTERRUPTED_AT_UPGRADE) as story:
         night.operator.raise_round()  # so that readonly waits until DB_A is built anew
         running = night.operator.window()
-        running.until(f"upgrade: {night.new}-database: {AT_WORK}")
+        running.until(f"cutover: {night.new}-database: {AT_WORK}")
         night.interrupted_window_goes_back(running, story)
     night.takes_writes(night.old)
 

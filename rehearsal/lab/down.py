@@ -24,12 +24,12 @@ def down(place: Place) -> list[str]:
     if ended := len({*on_machine, *on_hosts}):
         removed.append(f"{ended} processes")
     control_groups.remove(place)
-    if mounts := _mounts(place):
+    if mounts := mounts_below(place):
         for mount in mounts:
             call("umount", "--lazy", mount)
         removed.append(f"{len(mounts)} mounts")
     removed += network.down(place)
-    if left := _mounts(place):
+    if left := mounts_below(place):
         raise LabError(f"Expected no mounts left below {place.root}, found {left[0]}: unmount it and try again.")
     if place.root.exists():
         shutil.rmtree(place.root)
@@ -37,7 +37,7 @@ def down(place: Place) -> list[str]:
     return removed
 
 
-def _mounts(place: Place) -> list[Path]:
+def mounts_below(place: Place) -> list[Path]:
     """What is mounted below the lab's folder, the innermost first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     # proc(5): the fifth field is where; a space in it is written \040.

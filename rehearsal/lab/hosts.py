@@ -31,7 +31,7 @@ class Host:
         self._fleet = fleet
         self._place = place
         self._folder = place.hosts / server.name
-        self._root = self._folder / "root"
+        self.root = self._folder / "root"
 
     @property
     def name(self) -> str:
@@ -44,13 +44,13 @@ class Host:
         `at_first` is given the root of a host that never booted. Raises LabError, with the end of the console's log, if nobody can log in after 60 seconds.
         """
         if self.leader() is None:
-            if self._mount() and at_first is not None:
-                at_first(self._root)
+            if self.mount() and at_first is not None:
+                at_first(self.root)
             # nspawn takes the control group that it is started in as the host's own.
             groups = control_groups.make(self._place, self.name)
             enter = "".join(f"echo $$ > '{group}/cgroup.procs'; " for group in groups)
             nspawn = [
-                *("systemd-nspawn", "--boot", f"--directory={self._root}", "--register=no", "--keep-unit"),
+                *("systemd-nspawn", "--boot", f"--directory={self.root}", "--register=no", "--keep-unit"),
                 f"--network-namespace-path=/run/netns/{network.namespace(self.server)}",
                 *("--console=read-only", "--resolv-conf=off", "--timezone=off", "--link-journal=no"),
             ]
@@ -71,14 +71,27 @@ class Host:
     def remove(self) -> None:
         """Shut it down, and take away all that was on its disk. Raises LabError."""
         self.stop()
-        if self._root.is_mount():
-            call("umount", self._root)
+        if self.root.is_mount():
+            call("umount", self.root)
         if self._folder.exists():
             shutil.rmtree(self._folder)
 
     def kill(self) -> None:
         """End everything on it at once, as a power failure does."""
         processes.end(control_groups.processes(self._place, self.name))
+
+    def keep_disk(self, folder: Path) -> None:
+        """Copy what is on its disk to a `folder` that is not there yet. The host must be down. Raises LabError."""
+        call("cp", "-a", self._folder / "upper", folder)
+
+    def replace_disk(self, kept: Path) -> None:
+        """End everything on it, and give it the disk that was `kept`. It stays down. Raises LabError."""
+        self.kill()
+        if self.root.is_mount():
+            call("umount", self.root)
+        for layer in ("upper", "work"):
+            shutil.rmtree(self._folder / layer)
+        call("cp", "-a", kept, self._folder / "upper")
 
     def leader(self) -> int | None:
         """The pid, as the machine sees it, of the host's own process 1; None when the host is down."""
@@ -115,26 +128,26 @@ class Host:
         install = ["install", "-D", "-m", f"{mode:o}", "-o", owner, "-g", group, "/dev/stdin", path]
         self.run(install, stdin=content)
 
-    @property
-    def _process(self) -> str:
-        return f"host-{self.name}"
-
-    def _mount(self) -> bool:
+    def mount(self) -> bool:
         """Its disk, made and set up if it is not there; whether it was not."""
         new = not self._folder.exists()
         upper, work = self._folder / "upper", self._folder / "work"
-        for folder in (upper, work, self._root):
+        for folder in (upper, work, self.root):
             folder.mkdir(parents=True, exist_ok=True)
-        if not self._root.is_mount():
+        if not self.root.is_mount():
             layers = f"lowerdir={self._place.image.resolve()},upperdir={upper},workdir={work}"
-            call("mount", "-t", "overlay", "-o", layers, f"pgleap-{self.name}", self._root)
+            call("mount", "-t", "overlay", "-o", layers, f"pgleap-{self.name}", self.root)
         if new:
             self._set_up()
         return new
 
+    @property
+    def _process(self) -> str:
+        return f"host-{self.name}"
+
     def _set_up(self) -> None:
         """What tells this host from every other, put there before its first boot."""
-        etc = self._root / "etc"
+        etc = self.root / "etc"
         (etc / "hostname").write_text(f"{self.name}\n")
         (etc / "hosts").write_text(hosts_file(self.server, self._fleet))
         # Not a random one: without it systemd takes the boot for the first one ever, which takes it longer.
@@ -144,7 +157,7 @@ class Host:
         key.touch(0o600)
         key.write_bytes(keys.host_private_key(self._place, self.server).read_bytes())
         Path(f"{key}.pub").write_text(f"{keys.host_key(self._place, self.server)}\n")
-        home = self._root / "home" / USER
+        home = self.root / "home" / USER
         authorized = home / ".ssh" / "authorized_keys"
         authorized.parent.mkdir(mode=0o700)
         authorized.write_text(f"{keys.user_key(self._place)}\n")

@@ -14,7 +14,7 @@ from pathlib import Path
 from rehearsal.lab.place import LabError, Place
 
 _MARK = "PGLEAP_STARTED_BY_LAB"
-_DEADLINE_SECONDS = 10.0
+_DEADLINE_SECONDS = 30.0
 
 
 def start(
@@ -35,10 +35,15 @@ def start(
             stderr=subprocess.STDOUT,
             start_new_session=True,
             cwd=folder,
-            env={**os.environ, **(environment or {}), _MARK: str(place.root)},
+            env={**os.environ, **(environment or {}), **mark(place)},
         )
     (place.processes / name).write_text(f"{process.pid}\n")
     return process
+
+
+def mark(place: Place) -> dict[str, str]:
+    """The variable that `started` knows the lab's processes by, for whoever starts one by other means."""
+    return {_MARK: str(place.root)}
 
 
 def running(place: Place, name: str) -> int | None:
@@ -57,7 +62,7 @@ def started(place: Place) -> list[int]:
 
 
 def end(pids: Collection[int]) -> None:
-    """Kill processes and wait until they are gone. Raises LabError when one is still there after 10 seconds."""
+    """Kill processes and wait until they are gone. Raises LabError when one is still there after 30 seconds."""
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)

@@ -55,7 +55,7 @@ def units(server: Server, fleet: Fleet = ORDINARY, mix: Mix | None = None) -> di
     """The systemd units that a server gets, name and text: its offline tasks on a worker, else one for each kind of client."""
     write = f"--writes {fleet.names_of(fleet.primary.name)[0]}"
     if server.tasks:
-        databases = " ".join(task_databases(server, fleet))
+        databases = " ".join((mix and mix.databases) or task_databases(server, fleet))
         pace = f" --writes-every {1000 / mix.writes:g}" if mix else ""
         task = _unit(f"Offline task that writes to {databases}", f"worker --databases {databases} {write}{pace}")
         return dict.fromkeys(server.tasks, task)

@@ -18,11 +18,12 @@ WORKER = 4
 @dataclass(frozen=True)
 class Mix:
     """On each web server `reads` and `writes` a second, by `clients` clients, dealt to the kinds in turn (so three are the fewest); on each
-    worker the same `writes`, by one client."""
+    worker the same `writes`, by one client. Where `databases` are named, only these are written to."""
 
     reads: float
     writes: float
     clients: int = len(KINDS)
+    databases: tuple[str, ...] = ()
 
     def clients_of(self, kind: str) -> int:
         """How many clients of a kind there are on a server."""
@@ -34,7 +35,8 @@ class Mix:
         pace = (
             f" --reads-every {1000 * self.clients / self.reads:g} --writes-every {1000 * self.clients / self.writes:g}"
         )
-        return {kind: f" --clients {self.clients_of(kind)}{pace}" for kind in KINDS}
+        written = f" --databases {' '.join(self.databases)}" if self.databases else ""
+        return {kind: f" --clients {self.clients_of(kind)}{pace}{written}" for kind in KINDS}
 
     def connections(self, web_servers: int, workers: int, names: int) -> int:
         """How many connections one database gets from them while every name leads to it, at most. Pure."""

@@ -1,7 +1,7 @@
-"""The trials: for each shape of data fleets are booted one after the other, and the window of each is forecast and then done under traffic.
+"""The trials: for each shape of data a fleet is booted, and its window is forecast and then done under traffic.
 
 One window says little: on two cores that are one processor's two threads, windows of the same fleet differ by a third. So of each shape that
-is held out there can be several, of which the median counts.
+is held out there can be several, each from the same disks, of which the median counts.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from rehearsal.foreseen import ask
 from rehearsal.lab import databases
 from rehearsal.lab.place import REPOSITORY, LabError, Place, Report
 from rehearsal.rehearse import QUIET_SECONDS
+from rehearsal.snapshot import Snapshot
 from rehearsal.stage import Stage, Wanted
 from rehearsal.traffic import install
 from rehearsal.traffic.log import read
@@ -59,15 +60,14 @@ def whole(report: Report, windows: int = 1, folder: Path = FOLDER) -> Trials:
     seen = []
     for number, one in enumerate(TRIALS, 1):
         report(f"{number} of {len(TRIALS)}: {one.name}")
-        times = windows if one.held_out else 1
-        each = [_window(one, taught, report) for _ in range(times)]
+        each = _windows(one, windows if one.held_out else 1, taught, report)
         seen.append(Seen(name=one.name, held_out=one.held_out, windows=each))
         report(f"{one.name}: {seen[-1].median:.1f} s forecast, {seen[-1].refused:.1f} s refused ({seen[-1].off:+.0%})")
     return Trials(machine=facts.machine(), seen=seen)
 
 
-def _window(one: Trial, taught: Path, report: Report) -> Window:
-    """One window. What it took is added to the `taught` ones, unless its shape is held out."""
+def _windows(one: Trial, times: int, taught: Path, report: Report) -> list[Window]:
+    """The windows of one fleet, each from the same disks. What they took is added to the `taught` ones, unless the shape is held out."""
     place, records = Place(), taught
     if one.held_out:
         records = taught.with_name("held-out.jsonl")
@@ -75,20 +75,34 @@ def _window(one: Trial, taught: Path, report: Report) -> Window:
     try:
         it = stage.set_up(place, Wanted(size=one.size), report, "trials")
         it.pulumi.configure({"pgleap:windowRecords": str(records)})
-        operator = Operator(it)
-        operator.up("prepare").done()
+        Operator(it).up("prepare").done()
         _settle(it)
-        foreseen = ask(it)
-        time.sleep(QUIET_SECONDS)
-        operator.window().end().done()
-        time.sleep(QUIET_SECONDS)
-        refused = round(_refused(it), 2)
-        report(f"{one.name}: {foreseen.median:.1f} s forecast, {refused:.1f} s refused")
-        return Window(
-            rests_on=foreseen.runs, median=foreseen.median, bad=foreseen.bad, refused=refused, run=_last(records)
-        )
+        kept = None
+        if times > 1:
+            install.stop(it.clients)
+            kept = Snapshot.take(it, taught.with_name("snapshot"))
+        found = []
+        for _ in range(times):
+            if one.held_out:
+                shutil.copy(taught, records)
+            if kept is not None:
+                kept.bring_back()
+                install.start(it.clients)
+            found.append(_window(one, it, records, report))
+        return found
     finally:
         stage.take_down(place)
+        shutil.rmtree(taught.with_name("snapshot"), ignore_errors=True)
+
+
+def _window(one: Trial, it: Stage, records: Path, report: Report) -> Window:
+    foreseen = ask(it)
+    time.sleep(QUIET_SECONDS)
+    Operator(it).window().end().done()
+    time.sleep(QUIET_SECONDS)
+    refused = round(_refused(it), 2)
+    report(f"{one.name}: {foreseen.median:.1f} s forecast, {refused:.1f} s refused")
+    return Window(rests_on=foreseen.runs, median=foreseen.median, bad=foreseen.bad, refused=refused, run=_last(records))
 
 
 def _settle(it: Stage) -> None:
@@ -103,6 +117,7 @@ def _settle(it: Stage) -> None:
 def _refused(it: Stage) -> float:
     """Seconds for which the clients on the online servers had their writes refused."""
     install.stop(it.clients)
+    shutil.rmtree(it.logs, ignore_errors=True)
     install.collect(it.clients, it.logs)
     window = outage(read(it.logs), it.fleet.online).window
     if window is None or window.until is None:

@@ -11,7 +11,7 @@ from scripts.forecast.model import Measured, amounts, fit
 from scripts.forecast.parts import phase_of
 from scripts.forecast.run import Run, Shape
 
-PHASES = ("readonly", "upgrade", "cutover")
+PHASES = ("readonly", "cutover")
 # A run in which one of these was otherwise counts half as much; two, a quarter.
 UNLIKE = 0.5
 # A rehearsal on the true data: what its relations and databases are like, and no count tells, is as it will be in the window.

@@ -24,7 +24,7 @@ class Span:
 
 
 def part_name(phase: str, step: str, roles: Mapping[str, str]) -> str:
-    """What a step is called in every fleet: `upgrade: target database`, for db-a-database. `roles`: those of the servers, by name."""
+    """What a step is called in every fleet: `cutover: target database`, for db-a-database. `roles`: those of the servers, by name."""
     # Of `db` and `db-a` the longer name is meant.
     for server in sorted(roles, key=len, reverse=True):
         if step.startswith(f"{server}-"):

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from agent.states import Phase
 from components.settings import Settings
-from scripts.window.deadlines import CLIENT_GATE, HOSTS_FILE, ONLINE_SESSIONS, SESSIONS
+from scripts.window.deadlines import CLIENT_GATE, DATABASE, HOSTS_FILE, ONLINE_SESSIONS, SESSIONS
 
 # What the agent's seals say before they begin (agent/old_primary_gate.py, target_gate.py).
 SEALING = "from here on writes are refused"
@@ -41,6 +41,7 @@ class Steps:
     """The names of the steps on which writes depend. `own_sessions` are those of each online server by itself, ended as soon as its hosts
     file has moved; `online_sessions` what is left of all of them."""
 
+    database: str
     primary_gate: str
     target_gate: str
     online_hosts: frozenset[str]
@@ -50,6 +51,7 @@ class Steps:
     @classmethod
     def of(cls, settings: Settings) -> Steps:
         return cls(
+            database=f"{settings.target.name}-{DATABASE}",
             primary_gate=f"{settings.primary.name}-{CLIENT_GATE}",
             target_gate=f"{settings.target.name}-{CLIENT_GATE}",
             online_hosts=frozenset(f"{server.name}-{HOSTS_FILE}" for server in settings.online),

@@ -6,12 +6,15 @@ back begins with `upgrade`, which seals a DB_A that had opened; the old primary 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from agent.states import Phase
+from agent.states import MOVES, Phase, goes_back
 
-FORWARD = (Phase.READONLY, Phase.UPGRADE, Phase.CUTOVER)
+# Cutover upgrades DB_A on its way: an `up` of its own for that would be an engine's turn more, with writes refused.
+FORWARD = (Phase.READONLY, Phase.CUTOVER)
+# The `up` that comes after the phase that the stack finished last; one that already asks for `upgrade` goes there first.
+FOLLOWING = {Phase.PREPARE: Phase.READONLY, Phase.READONLY: Phase.CUTOVER, Phase.UPGRADE: Phase.CUTOVER}
 # Where DB_A takes the writes.
 AFTER_WINDOW = (Phase.CUTOVER, Phase.REPLICAS, Phase.RETIRE)
 # How many `up` a way back may take; each failed one says what is wrong, and more of the same would only cost time.
@@ -61,12 +64,13 @@ def understood(said: str) -> Refused:
 class Ran:
     """What is known of an `up` that ended.
 
-    `begun`: a step began. `release_begun`: the old primary may have begun to release its authority. `target_opened`,
-    `primary_opened`: the client gate there said that it is open.
+    `begun`: a step began. `upgraded`: DB_A's database is the new version's. `release_begun`: the old primary may have begun to release its
+    authority, which it does after that. `target_opened`, `primary_opened`: the client gate there said that it is open.
     """
 
     ending: Ending
     begun: bool = True
+    upgraded: bool = False
     release_begun: bool = False
     target_opened: bool = False
     primary_opened: bool = False
@@ -82,8 +86,8 @@ class Way(StrEnum):
 
 @dataclass(frozen=True)
 class Course:
-    """The `up` to run next. `moved`: one of ours began something. `over_upgrade`: the old primary may have been told of
-    cutover. `tries`: how many `up` the way back has taken, this one included."""
+    """The `up` to run next. `moved`: one of ours began something. `over_upgrade`: the old primary may have released its authority to a DB_A
+    that is upgraded. `tries`: how many `up` the way back has taken, this one included."""
 
     way: Way
     phase: Phase
@@ -113,7 +117,7 @@ def _forward(course: Course, ran: Ran) -> Course | End:
     if ran.ending is Ending.DONE:
         if course.phase is Phase.CUTOVER:
             return End.CUTOVER
-        return replace(course, phase=FORWARD[FORWARD.index(course.phase) + 1], moved=True)
+        return replace(course, phase=FOLLOWING[course.phase], moved=True)
     if ran.target_opened:
         return End.OPENED
     if not course.moved and (not ran.begun or ran.refused is Refused.STALE):
@@ -121,10 +125,11 @@ def _forward(course: Course, ran: Ran) -> Course | End:
     if ran.refused is Refused.STALE:
         return End.STUCK
     in_cutover = course.phase is Phase.CUTOVER
-    # An engine that was ended may have begun a step of which we did not hear.
-    released = in_cutover and (ran.release_begun or ran.ending is not Ending.FAILED)
+    # An engine that was ended may have begun a step of which we did not hear; before DB_A is upgraded there is no release to begin. Should
+    # it have been upgraded unheard, the old primary refuses, and the way back goes over upgrade all the same.
+    released = in_cutover and (ran.release_begun or (ran.upgraded and ran.ending is not Ending.FAILED))
     to = Phase.UPGRADE if released else Phase.PREPARE
-    return Course(Way.BACK, to, course.round + 1, moved=True, over_upgrade=in_cutover, tries=1)
+    return Course(Way.BACK, to, course.round + 1, moved=True, over_upgrade=in_cutover and ran.upgraded, tries=1)
 
 
 def _back(course: Course, ran: Ran) -> Course | End:
@@ -145,10 +150,11 @@ def _back(course: Course, ran: Ran) -> Course | End:
 
 @dataclass(frozen=True)
 class Finished:
-    """The phase that the stack finished last, and in which round."""
+    """The phase that the stack finished last, and in which round; the names of the servers whose instances it had made."""
 
     phase: Phase
     round: int
+    instances: frozenset[str] = field(default=frozenset(), compare=False)
 
 
 class NoWayError(Exception):
@@ -165,13 +171,14 @@ def forward_from(asked: Phase, round_: int, finished: Finished | None) -> Course
         raise NoWayError(
             f"The window is over already: the fleet stands in {finished.phase}, and DB_A takes the writes."
         )
-    following = FORWARD[list(Phase).index(finished.phase)]
-    if asked not in (finished.phase, following):
+    following = FOLLOWING[finished.phase]
+    if (asked is not finished.phase and asked not in MOVES[finished.phase]) or goes_back(finished.phase, asked):
         raise NoWayError(
             f"Expected: a stack that asks for {finished.phase}, which it finished, or for {following}.\n"
             f"Found: it asks for {asked}; a way back is not finished.\nTo do: python -m scripts.window --back"
         )
-    return Course(Way.FORWARD, following, round_)
+    # Servers that were told of upgrade have to finish it first.
+    return Course(Way.FORWARD, Phase.UPGRADE if asked is Phase.UPGRADE is not finished.phase else following, round_)
 
 
 def back_from(asked: Phase, round_: int, finished: Finished | None) -> Course:
@@ -186,7 +193,9 @@ def back_from(asked: Phase, round_: int, finished: Finished | None) -> Course:
             f"To do: pulumi config set phase cutover && pulumi config set round {max(round_, finished.round) + 1} && pulumi up; then this"
         )
     round_ = max(round_, finished.round) + 1
-    over_upgrade = Phase.CUTOVER in (asked, finished.phase)
+    # From a cutover that began in readonly DB_A may not be upgraded: by way of upgrade writes would wait for that. If the authority was
+    # released, the old primary refuses, and the way back goes there.
+    over_upgrade = finished.phase is Phase.CUTOVER or (finished.phase is Phase.UPGRADE and asked is Phase.CUTOVER)
     return Course(
         Way.BACK, Phase.UPGRADE if over_upgrade else Phase.PREPARE, round_, over_upgrade=over_upgrade, tries=1
     )

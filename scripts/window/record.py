@@ -58,6 +58,7 @@ class Record:
             ending=ending,
             # Of an engine that was ended we may not have heard everything.
             begun=bool(self.begun) or (self.told and ending in (Ending.INTERRUPTED, Ending.LATE)),
+            upgraded=phase is Phase.CUTOVER and steps.database in self.done,
             release_begun=phase is Phase.CUTOVER and steps.primary_gate in self.begun,
             target_opened=phase is Phase.CUTOVER and steps.target_gate in self.done,
             primary_opened=phase is Phase.PREPARE and steps.primary_gate in self.done,

@@ -47,7 +47,10 @@ class OpenStack:
                 f"Expected: the stack of a window. Found: {reading.engine.stack} is a rehearsal's (pgleap:rehearsal).\n"
                 "To do: python -m scripts.rehearsal, or give the window's stack with --stack"
             )
-        return cls(reading.engine, raw, settings, reading.finished.result())
+        finished = reading.finished.result()
+        wanted = {server.name for server in settings.servers.values() if server.instance is not None}
+        reading.engine.checkpoints = finished is None or not wanted <= finished.instances
+        return cls(reading.engine, raw, settings, finished)
 
 
 class Window:

@@ -21,7 +21,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 FORWARD = tuple(phase.value for phase in Phase)
 # The engine writes its whole state twice for every step, which is half of what these tests would cost. What it ends with is
 # the same; a test in which it is killed, or that is about its state, asks for checkpoints.
-NO_CHECKPOINTS = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+NO_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
 
 
 @dataclass(frozen=True)

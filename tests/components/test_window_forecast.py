@@ -46,10 +46,9 @@ def test_a_window_is_kept_for_the_next_forecast(
     assert strange == 0
     assert run.shape == foreseen.shape
     assert 1 < run.seconds < lasted
-    assert {f"{phase}: {ENGINE}" for phase in ("readonly", "upgrade", "cutover")} <= set(run.parts), run.parts
+    assert {f"{phase}: {ENGINE}" for phase in ("readonly", "cutover")} <= set(run.parts), run.parts
     strangers = set(run.parts) - set(prior.PARTS)
-    # What only this fleet has: a task that is kept until upgrade.
-    assert strangers <= {"upgrade: worker offline-tasks", "upgrade: primary ready", "cutover: primary ready"}, run.parts
+    assert strangers <= {"cutover: primary ready"}, run.parts
     assert f"The forecast was {foreseen.median:.1f} s" in said
 
 

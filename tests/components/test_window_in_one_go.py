@@ -107,6 +107,7 @@ def test_forward(stack_at: StackAt) -> None:
     [
         ("prepare", ("db1", "client-gate"), Fault.DROPPED),
         ("readonly", ("db-a", "upgrade-target"), Fault.BEFORE),
+        ("readonly", ("db-a", "client-gate"), Fault.BEFORE),
         # Released, and nobody knows.
         ("upgrade", ("db1", "client-gate"), Fault.AFTER),
         ("upgrade", ("db-a", "client-gate"), Fault.BEFORE),
@@ -147,6 +148,7 @@ def test_a_failure_after_db_a_opened_stays(stack_at: StackAt) -> None:
     [
         ("prepare", ("db1", "client-gate")),
         ("readonly", ("db-a", "upgrade-target")),
+        ("readonly", ("db1", "client-gate")),
         ("upgrade", ("db1", "client-gate")),
     ],
 )
@@ -222,8 +224,8 @@ def test_dry_run_changes_nothing(stack_at: StackAt) -> None:
     for told in (
         "readonly, round 1: pulumi preview --diff",
         "10.77.0.12",
-        "upgrade, round 1: the plan",
         "cutover, round 1: the plan",
+        "db-a: replays the fence, is promoted",
         "every database name leads to db-a",
     ):
         assert told in said

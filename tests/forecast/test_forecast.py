@@ -139,7 +139,7 @@ def test_what_is_left() -> None:
     gate = "readonly: primary client-gate"
     assert found.left("readonly", {gate: 0.3}, frozenset()) == pytest.approx(whole - 0.3)
     assert found.left("readonly", {gate: 0.3}, frozenset({gate})) == pytest.approx(whole - parts[gate])
-    late = found.left("upgrade", {prior.DATABASE: 500.0}, frozenset())
+    late = found.left("cutover", {prior.DATABASE: 500.0}, frozenset())
     assert late == pytest.approx(
         sum(each for name, each in parts.items() if not name.startswith("readonly") and name != prior.DATABASE)
     )

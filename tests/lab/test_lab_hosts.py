@@ -205,6 +205,26 @@ assert down(place) == []
 """
 
 
+def test_a_disk_that_was_kept_comes_back(lab: Lab, tmp_path: Path) -> None:
+    """Else the bench's runs would each begin from what the one before left."""
+    host = lab.host("web4")
+    host.write("/var/tmp/kept", "before\n")
+    host.stop()
+    host.keep_disk(tmp_path / "kept")
+    host.boot()
+    host.write("/var/tmp/kept", "after\n")
+    host.write("/var/tmp/new", "after\n")
+    host.run(["rm", "/etc/hostname"])  # of the image: its absence is something that a disk holds, too
+    host.replace_disk(tmp_path / "kept")
+    assert host.leader() is None
+    host.boot()
+    assert host.run(["cat", "/var/tmp/kept"]) == "before\n"
+    assert (
+        host.run(["find", "/etc/hostname", "/var/tmp", "-name", "new", "-o", "-name", "hostname"]) == "/etc/hostname\n"
+    )
+    host.run(["rm", "/var/tmp/kept"])
+
+
 def test_nothing_is_left_of_a_lab_that_crashed(lab: Lab, tmp_path: Path) -> None:
     """Else mounts, namespaces and servers would pile up on the machine, and a folder be deleted below a mount.
 

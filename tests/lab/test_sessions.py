@@ -65,10 +65,11 @@ def test_idle_sessions_of_servers_whose_names_left_are_ended(db3: DatabaseServer
     at_work.tell("SELECT pg_sleep(60);")
     as_it_was = run(Lead.AS_THEY_WERE)
     assert as_it_was["changed"] == run(Lead.AS_THEY_WERE)["changed"] == []
+    assert run(Lead.DB_B)["changed"] == [], "while writes are refused they read on where they are"
     assert [session.ask("SELECT 1") for session in (*idle, elsewhere)] == ["1"] * 4
     time.sleep(0.05)
 
-    facts = run(Lead.DB_B)
+    facts = run(Lead.DB_A)
 
     assert facts["changed"] == ["ended 3 idle sessions"]
     assert facts["still at work"] == {named("web2").address: 1}
@@ -79,7 +80,7 @@ def test_idle_sessions_of_servers_whose_names_left_are_ended(db3: DatabaseServer
     assert all(session.ask("SELECT 1") != "1" for session in idle)
     assert elsewhere.ask("SELECT 1") == "1"
     again = reader(lab, "web1")
-    assert run(Lead.DB_B)["changed"] == []
+    assert run(Lead.DB_A)["changed"] == []
     assert again.ask("SELECT 1") == "1"
     db3.psql("postgres", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
 
@@ -89,7 +90,7 @@ def test_who_comes_after_the_names_have_moved_stays(db3: DatabaseServer) -> None
     lab = db3.lab
     desire = db3.desire(Phase.PREPARE)
     (replica,) = (server for server in desire.settings.replicas if server.name == "db3")
-    told = {**desire.sessions(replica, "others", desire.settings.drained, Lead.DB_B), "graceSeconds": 30}
+    told = {**desire.sessions(replica, "others", desire.settings.drained, Lead.DB_A), "graceSeconds": 30}
     db3.run(Verb.SESSIONS, desire.sessions(replica, "others", desire.settings.drained, Lead.AS_THEY_WERE))
     at_work = reader(lab, "web3")
     at_work.tell("SELECT pg_sleep(6);")

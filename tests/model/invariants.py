@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from tests.model.machine import Machine
     from tests.model.world import World
 
+# A server's role is text here: an enum's `value` is looked up anew each time, a hundred thousand times a test.
+ONLINE, PRIMARY, REPLICA, NEW_REPLICA = (
+    role.value for role in (Role.ONLINE, Role.PRIMARY, Role.REPLICA, Role.NEW_REPLICA)
+)
 # Who tries to get in, from everywhere: (role, over the socket?).
 Callers = tuple[tuple[str, bool], ...]
 CALLERS: Callers = (
@@ -58,7 +62,7 @@ def _commits(world: World, machine: Machine, cluster: Cluster) -> bool:
     # Over the socket of DB_A's old version the operating system's postgres is pgleap's own: pg_upgrade's check comes so.
     checked = machine is world.target and cluster.version == world.settings.versions.old
     callers = CALLERS[:-1] if checked else CALLERS
-    stranger = next(machine.address for machine in world.machines.values() if machine.role == Role.ONLINE.value)
+    stranger = next(machine.address for machine in world.machines.values() if machine.role == ONLINE)
     for user, over_socket in callers:
         try:
             session = cluster.login(user, None if over_socket else stranger, world.clock)
@@ -115,7 +119,7 @@ def _unread(world: World) -> list[str]:
     """Names that lead an online server to a database that does not let it in to read."""
     found = []
     for machine in world.machines.values():
-        if machine.role != Role.ONLINE.value:
+        if machine.role != ONLINE:
             continue
         for name in world.settings.names:
             address = leads(machine, name)
@@ -124,7 +128,7 @@ def _unread(world: World) -> list[str]:
             refused = "no PostgreSQL there" if cluster is None else cluster.admits("app", machine.address)
             if refused is not None:
                 found.append(f"on {machine.name} {name} leads to {address}: {refused}")
-            elif led is not None and led.role == Role.NEW_REPLICA.value and not _follows_target(world, led):
+            elif led is not None and led.role == NEW_REPLICA and not _follows_target(world, led):
                 found.append(f"on {machine.name} {name} leads to {led.name}, which does not follow DB_A")
     return found
 
@@ -139,7 +143,7 @@ def _strayed(world: World) -> list[str]:
     """New replicas that run and are no standby, or one of anybody else but DB_A."""
     found = []
     for machine in world.machines.values():
-        for cluster in machine.running() if machine.role == Role.NEW_REPLICA.value else ():
+        for cluster in machine.running() if machine.role == NEW_REPLICA else ():
             leader = upstream_of(cluster.settings.get("primary_conninfo", "")).get("host")
             if not cluster.recovery:
                 found.append(f"{machine.name} runs, and is no standby")
@@ -158,7 +162,7 @@ def _waited_for(world: World) -> list[str]:
 def cut_off(machine: Machine, cluster: Cluster) -> list[str]:
     """The clients of an old database that is being stopped."""
     inside = [session.user for session in cluster.clients if not session.entering]
-    is_old = machine.role in (Role.PRIMARY.value, Role.REPLICA.value)
+    is_old = machine.role in (PRIMARY, REPLICA)
     return [f"{machine.name} was stopped under {', '.join(inside)}"] if is_old and inside else []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from components.settings import Settings
 from tests.model import invariants
 from tests.model.declared import raw
 from tests.model.engine import Engine, Fault, How, Outcome
-from tests.model.world import Saved, World
+from tests.model.world import Saved, World, remove
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,9 @@ MADE_BY = {
     "readonly": Move("prepare", Phase.READONLY),
     "upgrade": Move("readonly", Phase.UPGRADE),
     "cutover": Move("upgrade", Phase.CUTOVER),
+    "cutover, with upgrade": Move("readonly", Phase.CUTOVER),
+    "cutover, not upgraded": Move("readonly", Phase.CUTOVER, failing="db-a-database"),
+    "cutover, with upgrade, not released": Move("readonly", Phase.CUTOVER, failing="db1-client-gate"),
     "cutover, not released": Move("upgrade", Phase.CUTOVER, failing="db1-client-gate"),
     "cutover, released": Move("upgrade", Phase.CUTOVER, failing="db-a-client-gate"),
     "upgrade, taken back": Move("cutover, released", Phase.UPGRADE, 2),
@@ -51,6 +53,8 @@ MOVES = (
     Move("readonly", Phase.PREPARE, 2),
     Move("upgrade", Phase.PREPARE, 2),
     Move("cutover, not released", Phase.PREPARE, 2),
+    Move("cutover, not upgraded", Phase.PREPARE, 2),
+    Move("cutover, with upgrade, not released", Phase.PREPARE, 2),
     Move("upgrade, taken back", Phase.PREPARE, 3),
     Move("upgrade, after cutover", Phase.PREPARE, 3),
 )
@@ -164,7 +168,7 @@ class States:
             for process in list(world.standing):
                 world.standing.remove(process)
                 process.end()
-            shutil.rmtree(folder)
+            remove(str(folder))
 
     def moments(self, move: Move) -> list[Moment]:
         """The fleet right before each step of a move that nothing disturbs."""

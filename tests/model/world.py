@@ -50,6 +50,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.doing = Process(lambda: None, "nowhere")
+        self._primary, self._target = self.settings.primary.name, self.settings.target.name
 
     @classmethod
     def built(cls, settings: Settings, folder: Path) -> World:
@@ -108,14 +109,11 @@ class World:
 
     @property
     def primary(self) -> Machine:
-        return self._only(Role.PRIMARY)
+        return self.machines[self._primary]
 
     @property
     def target(self) -> Machine:
-        return self._only(Role.TARGET)
-
-    def _only(self, role: Role) -> Machine:
-        return next(machine for machine in self.machines.values() if machine.role == role.value)
+        return self.machines[self._target]
 
     def at(self, address: str) -> Machine | None:
         return next((machine for machine in self.machines.values() if machine.address == address), None)
@@ -212,3 +210,10 @@ def _link_all(source: str, target: str) -> None:
     os.mkdir(target)  # noqa: PTH102 - thousands of paths: as text they cost half
     for entry in os.scandir(source):
         (_link_all if entry.is_dir() else os.link)(entry.path, f"{target}/{entry.name}")
+
+
+def remove(folder: str) -> None:
+    """A folder and all below it, twice as fast as by shutil, which looks out for others who rename things meanwhile."""
+    for entry in os.scandir(folder):
+        (remove if entry.is_dir(follow_symlinks=False) else os.unlink)(entry.path)
+    os.rmdir(folder)  # noqa: PTH106 - as above

@@ -20,11 +20,12 @@ def test_the_steps_of_the_outage_are_kept_and_the_rehearsals_own_time_is_not() -
     assert found is not None
     assert report.window is not None
     assert found.ended == "rehearsal"
-    assert "upgrade: target database" in found.parts
+    assert "cutover: target database" in found.parts
     assert not [name for name in found.parts if name.endswith(ENGINE)]
+    assert not [name for name in found.parts if name.startswith("upgrade")], "a window has no such part"
     assert found.seconds < report.window.seconds
     (database,) = (step for move in report.moves for step in move.steps if step.name == "db-a-database")
-    assert found.parts["upgrade: target database"] == pytest.approx(database.seconds, abs=0.01)
+    assert found.parts["cutover: target database"] == pytest.approx(database.seconds, abs=0.01)
 
 
 def test_what_came_after_cutover_is_no_part_of_an_outage() -> None:

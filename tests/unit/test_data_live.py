@@ -18,7 +18,7 @@ from rehearsal.data.compare import differences, fingerprint
 from rehearsal.data.fill import DATABASES, LEDGER_DATABASES, Size, fill
 from rehearsal.traffic import client, install
 from rehearsal.traffic.ledger import entries, reconcile
-from rehearsal.traffic.log import Operation, counts, read
+from rehearsal.traffic.log import Kind, Operation, counts, read
 from tests.unit.own_server import BINARIES, Server, running
 
 pytestmark = [
@@ -129,8 +129,25 @@ def test_a_change_of_one_value_is_seen(server: Server, database: str, change: st
     assert found in told[0]
 
 
+def until_each_did(folder: Path, more: int) -> None:
+    """Wait until clients of each kind have written so often from now on, and read, those that read. Fails after a minute."""
+    acts: list[tuple[str, Kind]] = [
+        *((kind, "read") for kind in install.KINDS),
+        *((kind, "write") for kind in client.INTERVALS),
+    ]
+
+    def done() -> list[int]:
+        found = counts(read(folder)) if list(folder.glob("*/*.jsonl")) else {}
+        return [found[act].total if act in found else 0 for act in acts]
+
+    before, deadline = done(), time.monotonic() + 60
+    while any(now < then + more for now, then in zip(done(), before, strict=True)):
+        assert time.monotonic() < deadline, dict(zip(acts, done(), strict=True))
+        time.sleep(0.1)
+
+
 def traffic(server: Server, folder: Path, between: str | None = None, clients: int = 1) -> list[Operation]:
-    """Run so many clients of every kind for some two seconds, with queries by the superuser in their midst."""
+    """Run so many clients of every kind until each has read and written a few times, with queries by the superuser in their midst."""
     (folder / "web1").mkdir()
     passwords = folder / "pgpass"
     passwords.write_text((Path(install.__file__).parent / "pgpass").read_text())
@@ -144,10 +161,10 @@ def traffic(server: Server, folder: Path, between: str | None = None, clients: i
         )
         for kind in client.INTERVALS
     ]
-    time.sleep(1.5)
+    until_each_did(folder, 20)
     if between:
         server.psql("postgres", between)
-        time.sleep(1)
+        until_each_did(folder, 10)
     for run in runs:
         run.send_signal(signal.SIGTERM)
     assert [run.wait(10) for run in runs] == [0] * len(runs)

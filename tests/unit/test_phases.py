@@ -26,10 +26,11 @@ def test_every_pair_of_phases_is_a_move_or_is_refused_by_name(before: Phase, to:
 
 
 def test_the_moves_are_those_of_the_design() -> None:
-    """design.md: prepare <-> readonly -> upgrade <-> cutover <-> replicas -> retire, and upgrade -> prepare."""
+    """design.md: prepare <-> readonly -> upgrade <-> cutover <-> replicas -> retire, and upgrade -> prepare; and the window's own, with
+    upgrade and cutover in one."""
     assert {before.value: {to.value for to in moves} for before, moves in MOVES.items()} == {
         "prepare": {"readonly"},
-        "readonly": {"upgrade", "prepare"},
+        "readonly": {"upgrade", "cutover", "prepare"},
         "upgrade": {"cutover", "prepare"},
         "cutover": {"replicas", "upgrade"},
         "replicas": {"retire", "cutover"},

@@ -33,6 +33,7 @@ RANS = st.builds(
     Ran,
     ending=st.sampled_from(Ending),
     begun=st.booleans(),
+    upgraded=st.booleans(),
     release_begun=st.booleans(),
     target_opened=st.booleans(),
     primary_opened=st.booleans(),
@@ -42,7 +43,7 @@ RANS = st.builds(
 
 def possible(now: Course, ran: Ran) -> bool:
     """What no `up` can say: a gate that opens in a phase in which it is not asked to, or before any step began."""
-    if ran.target_opened and (now.phase is not Phase.CUTOVER or not ran.begun):
+    if (ran.target_opened or ran.upgraded) and (now.phase is not Phase.CUTOVER or not ran.begun):
         return False
     if ran.primary_opened and (now.phase is not Phase.PREPARE or not ran.begun):
         return False
@@ -69,8 +70,8 @@ def test_every_window_ends_and_none_goes_back_by_itself_once_db_a_opened(first: 
         if now.way is Way.BACK:
             assert now.round > before.round, "to the servers a step back in the same round is no change"
             assert now.phase in (Phase.UPGRADE, Phase.PREPARE)
-            assert now.phase is Phase.PREPARE or now.over_upgrade, (
-                "upgrade is the way forward unless cutover was announced"
+            assert now.phase is Phase.PREPARE or now.over_upgrade or ran.release_begun, (
+                "upgrade is the way forward unless DB_A is upgraded, and the authority may have been released"
             )
         else:
             assert ran.ending is Ending.DONE
@@ -99,11 +100,11 @@ def test_before_cutover_the_way_back_is_prepare(phase: Phase, ending: Ending) ->
 @pytest.mark.parametrize(
     ("ran", "to"),
     [
-        (Ran(Ending.FAILED), Phase.PREPARE),
-        (Ran(Ending.FAILED, release_begun=True), Phase.UPGRADE),
+        (Ran(Ending.FAILED, upgraded=True), Phase.PREPARE),
+        (Ran(Ending.FAILED, upgraded=True, release_begun=True), Phase.UPGRADE),
         # An engine that was ended may have begun the release without a word to us.
-        (Ran(Ending.INTERRUPTED), Phase.UPGRADE),
-        (Ran(Ending.LATE), Phase.UPGRADE),
+        (Ran(Ending.INTERRUPTED, upgraded=True), Phase.UPGRADE),
+        (Ran(Ending.LATE, upgraded=True), Phase.UPGRADE),
     ],
 )
 def test_from_cutover_db_a_is_asked_unless_nothing_was_released(ran: Ran, to: Phase) -> None:
@@ -112,6 +113,16 @@ def test_from_cutover_db_a_is_asked_unless_nothing_was_released(ran: Ran, to: Ph
     assert isinstance(following, Course)
     assert following.phase is to
     assert following.over_upgrade
+
+
+@pytest.mark.parametrize("ending", [Ending.FAILED, Ending.INTERRUPTED, Ending.LATE])
+def test_nobody_waits_for_an_upgrade_on_the_way_back(ending: Ending) -> None:
+    """By way of upgrade DB_A would be upgraded first, with writes refused all the while, only to be built anew."""
+    following = course.after(Course(Way.FORWARD, Phase.CUTOVER, 1, moved=True), Ran(ending))
+    assert following == Course(Way.BACK, Phase.PREPARE, 2, moved=True, tries=1)
+    again = course.after(following, Ran(Ending.FAILED))
+    assert again == Course(Way.BACK, Phase.PREPARE, 3, moved=True, tries=2)
+    assert course.back_from(Phase.CUTOVER, 1, Finished(Phase.READONLY, 1)).phase is Phase.PREPARE
 
 
 def test_a_prepare_that_the_old_primary_refuses_goes_over_upgrade() -> None:
@@ -195,6 +206,7 @@ def test_where_a_way_back_begins() -> None:
 
 
 STEPS = Steps(
+    "db-a-database",
     "db1-client-gate",
     "db-a-client-gate",
     frozenset({"web1-hosts-file", "web2-hosts-file"}),
@@ -227,7 +239,7 @@ def test_the_clock_of_a_window() -> None:
 
 def test_the_clock_of_a_way_back() -> None:
     """Neither a seal that never spoke nor a fleet without online servers stops the clock from running, or from ending."""
-    clock = Clock(Steps("db1-client-gate", "db-a-client-gate", frozenset(), frozenset(), frozenset()))
+    clock = Clock(Steps("db-a-database", "db1-client-gate", "db-a-client-gate", frozenset(), frozenset(), frozenset()))
     clock.hear(Phase.READONLY, Heard(2.0, "db1-client-gate", What.BEGAN))
     clock.hear(Phase.READONLY, Heard(3.0, "db1-client-gate", What.FAILED))
     clock.hear(Phase.PREPARE, Heard(4.0, "db1-client-gate", What.BEGAN))
