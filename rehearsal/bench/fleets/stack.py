@@ -28,7 +28,7 @@ STACK = "bench"
 STATE_FILE = f".pulumi/stacks/pgleap/{STACK}.json"
 """The whole state, as the engine writes it, below the backend's folder."""
 # As scripts.window would have it: the engine writes its state at the end alone.
-NO_CHECKPOINTS = {"PULUMI_EXPERIMENTAL": "true", "PULUMI_SKIP_CHECKPOINTS": "true"}
+NO_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
 
 
 class WrongStepsError(Exception):
