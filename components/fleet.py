@@ -186,7 +186,8 @@ class Fleet(pulumi.ComponentResource):
         """Each online server's as soon as its own names have moved: one that cannot be reached must not keep the pools of the
         others on a replica, where they find their sessions alive and every write fails. Then what is left of all of them.
 
-        Where they come before the hosts files (see order), they wait for what comes before them.
+        Where they come before the hosts files (see order), they wait for what comes before them. DB_B's come first: every name led
+        there, and a pool's writes fail until its session there is ended.
         """
         each: list[Step | LocalStep] = []
         for client in self._settings.online:
@@ -195,11 +196,14 @@ class Fleet(pulumi.ComponentResource):
         return self._sessions("online", self._settings.online, lead, [*after, *each])
 
     def _sessions(self, group: str, clients: Sequence[Server], lead: Lead, after: Steps) -> Steps:
-        made = []
-        for replica in self._settings.replicas:
+        made: list[Step] = []
+        first: list[Step] = []
+        for replica in sorted(self._settings.replicas, key=lambda one: one != self._settings.reads_from):
             desired = self._desire.sessions(replica, group, clients, lead)
-            args = OldReplicaSessionsArgs(replica, self._args.reach, desired, [*after, self._access(replica)])
+            args = OldReplicaSessionsArgs(replica, self._args.reach, desired, [*after, *first, self._access(replica)])
             made.append(OldReplicaSessions(f"{replica.name}-sessions-{group}", args, self._own()).step)
+            if replica == self._settings.reads_from:
+                first = made[:1]
         return made
 
     def _access(self, replica: Server) -> Step:
