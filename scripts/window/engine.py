@@ -65,8 +65,8 @@ class Engine:
         # Whether the state is written around each step. Of an instance that is made nothing else would be known if its engine is killed.
         self.checkpoints = True
         self._ended: set[int] = set()
-        self._programs: list[Program] = []
         self._loaded: Program | None = None
+        self._serving: Program | None = None
         self.stack = stack or os.environ.get("PULUMI_STACK") or self._said("stack", "--show-name").strip()
 
     def check(self) -> None:
@@ -118,7 +118,8 @@ class Engine:
 
     def begin_up(self, phase: Phase, round_: int, events: Stream) -> subprocess.Popen[str]:
         """Begin an `up` to `phase`, which also writes phase and round into the config file. Its events go to `events`."""
-        address, self._loaded = self.load_program().address(), None
+        self._serving, self._loaded = self.load_program(), None
+        address = self._serving.address()
         program = ("--exec-kind", "auto.inline", "--client", address) if address else ("--exec-kind", "auto.local")
         up = self._begin(
             "up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress", "--stack", self.stack,
@@ -133,8 +134,13 @@ class Engine:
         """Have the program of the next `up` loaded while there is time; the one that is being loaded."""
         if self._loaded is None:
             self._loaded = Program(self.project, INSTANCES if self._names_aws() else ())
-            self._programs.append(self._loaded)
         return self._loaded
+
+    def end_program(self) -> None:
+        """End the program of an `up` that is over. By itself it would take a second of the processor for that, and the next `up` begins."""
+        if self._serving is not None:
+            self._serving.close()
+            self._serving = None
 
     def _names_aws(self) -> bool:
         """Whether the stack may have instances: its config is not read yet, and half a second too much only loads a module in vain."""
@@ -143,8 +149,9 @@ class Engine:
 
     def close(self) -> None:
         """End every program that is left: no `up` is under way any more."""
-        for program in self._programs:
-            program.close()
+        self.end_program()
+        if self._loaded is not None:
+            self._loaded.close()
 
     def end(self, up: subprocess.Popen[str]) -> bool:
         """End an `up` and every process that it started: asked first, killed after GENTLE_SECONDS. Whether it was killed."""

@@ -130,6 +130,7 @@ class Watch:
                     self._screen.warn(f"{late}: ending the engine.")
                     record.errors.append(late)
                     ending, killed = Ending.LATE, self._engine.end(up)
+            self._engine.end_program()
             if ending is None:
                 events.hear_out()
         self._hear_the_rest(record)
