@@ -74,7 +74,7 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     size = asked.size("databases=8,relations=500,rows=2000,large-objects=300")
     # Half of these clients connect anew for each request: more a second than the ordinary ones would leave two cores to nothing else,
     # and the way back is judged by its seconds.
-    mix = asked.mix("reads=6,writes=4,clients=4")
+    mix = asked.mix("reads=4,writes=3,clients=4")
     dumps = asked.dumps([str(file)], size)
     wanted = Wanted(shape.fleet, size, mix, asked.connections(mix, shape.fleet), dumps)
     with booted(shape.fleet) as lab, night_in(lab, wanted) as it:
