@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from agent.install import compiled
 from components.agent_program import agent_program
 from components.desired import Desire
 from components.desired_preflight import preflight
@@ -59,8 +58,7 @@ def ask_facts(settings: Settings, servers: Iterable[Server], deadline: float = D
 
 
 def _ask(settings: Settings, wanted: Mapping[str, Mapping[str, Any]], deadline: float) -> dict[str, Said]:
-    # With its modules compiled: where a server's Python is of another version than this one's it takes the sources.
-    program = base64.b64encode(compiled(agent_program().file.read_bytes())).decode()
+    program = base64.b64encode(agent_program().file.read_bytes()).decode()
     asked = {name: f"{program}\n{json.dumps(each)}" for name, each in wanted.items()}
     return {name: read(answer) for name, answer in fleet_ssh.ask(settings, COMMAND, asked, deadline).items()}
 
