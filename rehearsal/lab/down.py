@@ -4,16 +4,18 @@ Only what this lab started is ended; another checkout's lab is not touched.
 """
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from rehearsal.lab import control_groups, network, processes
 from rehearsal.lab.place import LabError, Place, call
 
 
-def down(place: Place) -> list[str]:
+def down(place: Place, network_down: Callable[[Place], list[str]] = network.down) -> list[str]:
     """Remove this lab's processes, mounts, control groups, network and folder. What was removed, in words.
 
-    Doing it again does no harm. Raises LabError when something will not go; nothing is deleted below a mount.
+    `network_down` takes the network down, where it is another than the lab's. Doing it again does no harm. Raises LabError when something
+    will not go; nothing is deleted below a mount.
     """
     removed = []
     # Whoever starts things first, or new ones could come while the old ones go.
@@ -28,7 +30,7 @@ def down(place: Place) -> list[str]:
         for mount in mounts:
             call("umount", "--lazy", mount)
         removed.append(f"{len(mounts)} mounts")
-    removed += network.down(place)
+    removed += network_down(place)
     if left := mounts_below(place):
         raise LabError(f"Expected no mounts left below {place.root}, found {left[0]}: unmount it and try again.")
     if place.root.exists():

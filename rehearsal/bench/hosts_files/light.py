@@ -6,7 +6,6 @@ each `fsync` of one would wait for those of all others.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from rehearsal.bench.hosts_files import limits, network
 from rehearsal.lab import control_groups, image, keys, packages, processes
-from rehearsal.lab.down import mounts_below
+from rehearsal.lab.down import down as take_down
 from rehearsal.lab.fleet import NAMES, READS_FROM, Fleet, Server
 from rehearsal.lab.hosts import Host
 from rehearsal.lab.place import REPOSITORY, LabError, Place, Report, call
@@ -82,27 +81,12 @@ def booted(hosts: int, report: Report, place: Place | None = None) -> Iterator[L
 
 def down(place: Place) -> list[str]:
     """Remove every trace, also of hosts that never came up whole. What was removed, in words. Raises LabError."""
-    removed = []
-    # Whoever starts things first, or new ones could come while the old ones go.
-    ended = [*processes.started(place), *control_groups.processes(place)]
-    processes.end(processes.started(place))
-    processes.end(control_groups.processes(place))
-    if ended:
-        removed.append(f"{len(set(ended))} processes")
-    control_groups.remove(place)
-    if mounts := mounts_below(place):
-        for mount in mounts:
-            call("umount", "--lazy", mount)
-        removed.append(f"{len(mounts)} mounts")
-    removed += network.down(place)
+    return take_down(place, _network_down)
+
+
+def _network_down(place: Place) -> list[str]:
+    removed = network.down(place)
     limits.put_back(place)
-    if left := mounts_below(place):
-        raise LabError(f"Expected no mounts left below {place.root}, found {left[0]}: unmount it and try again.")
-    if place.root.exists():
-        shutil.rmtree(place.root)
-        removed.append(
-            f"the folder {place.root.relative_to(REPOSITORY) if place.root.is_relative_to(REPOSITORY) else place.root}"
-        )
     return removed
 
 

@@ -5,17 +5,15 @@ Names and addresses are others than the lab's (rehearsal/lab/network.py), which 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
+from rehearsal.lab.bridge import Bridge, batch
 from rehearsal.lab.fleet import Server
-from rehearsal.lab.place import LabError, Place, call
+from rehearsal.lab.place import LabError, Place
 
-BRIDGE = "light0"
+BRIDGE = Bridge("light0", namespace="light-", cable="lgt-")
 MACHINE = "10.78.254.1"
 PREFIX_LENGTH = 16
-_NAMESPACE = "light-"
-_CABLE = "lgt-"
 
 
 def address(number: int) -> str:
@@ -25,71 +23,49 @@ def address(number: int) -> str:
 
 def namespace(server: Server) -> str:
     """The network namespace of a host."""
-    return _NAMESPACE + server.name
+    return BRIDGE.namespace + server.name
 
 
 def owner() -> str | None:
     """The folder of the light hosts that are up on this machine, or None."""
-    return next((str(link.get("ifalias", "")) for link in _links() if link["ifname"] == BRIDGE), None)
+    return BRIDGE.owner()
 
 
 def up(place: Place, servers: Sequence[Server]) -> None:
     """The bridge, and a namespace with its cable for each host. Raises LabError when there is such a bridge already."""
     if (found := owner()) is not None:
         raise LabError(
-            f"Expected no bridge {BRIDGE}, found that of {found or 'an unknown owner'}: "
+            f"Expected no bridge {BRIDGE.name}, found that of {found or 'an unknown owner'}: "
             "run `python -m rehearsal.bench.hosts_files --remove` in that checkout first."
         )
-    _batch(
+    batch(
         [
-            f"link add {BRIDGE} type bridge",
-            f"link set {BRIDGE} alias {place.root}",
-            f"address add {MACHINE}/{PREFIX_LENGTH} dev {BRIDGE}",
-            f"link set {BRIDGE} addrgenmode none",
-            f"link set {BRIDGE} up",
+            f"link add {BRIDGE.name} type bridge",
+            f"link set {BRIDGE.name} alias {place.root}",
+            f"address add {MACHINE}/{PREFIX_LENGTH} dev {BRIDGE.name}",
+            f"link set {BRIDGE.name} addrgenmode none",
+            f"link set {BRIDGE.name} up",
             *(f"netns add {namespace(server)}" for server in servers),
         ]
     )
-    cables = [_CABLE + server.name for server in servers]
-    _batch(
+    cables = [BRIDGE.cable + server.name for server in servers]
+    batch(
         [
-            f"link add {cable} master {BRIDGE} type veth peer name eth0 netns {namespace(server)}"
+            f"link add {cable} master {BRIDGE.name} type veth peer name eth0 netns {namespace(server)}"
             for cable, server in zip(cables, servers, strict=True)
         ]
     )
     # Without link-local addresses: each one that comes is made known to every other, 200 times 200 packets.
-    _batch([f"link set {cable} addrgenmode none up" for cable in cables])
+    batch([f"link set {cable} addrgenmode none up" for cable in cables])
     for server in servers:
         inside = [
             "link set lo up",
             f"address add {server.address}/{PREFIX_LENGTH} dev eth0",
             "link set eth0 addrgenmode none up",
         ]
-        _batch(inside, "-n", namespace(server))
+        batch(inside, "-n", namespace(server))
 
 
 def down(place: Place) -> list[str]:
     """Remove whatever of it is there, unless it belongs to another folder. What was removed, in words."""
-    if owner() not in (None, str(place.root)):
-        return []
-    # The cables first: a namespace takes its end with it, and so the whole cable, but only a moment later.
-    _batch([f"link del {link['ifname']}" for link in _links() if str(link["ifname"]).startswith(_CABLE)])
-    listed = json.loads(call("ip", "-json", "netns", "list") or "[]")
-    namespaces = [entry["name"] for entry in listed if entry["name"].startswith(_NAMESPACE)]
-    _batch([f"netns delete {name}" for name in namespaces])
-    removed = [f"{len(namespaces)} network namespaces"] if namespaces else []
-    if owner() is not None:
-        _batch([f"link del {BRIDGE}"])
-        removed.append(f"the bridge {BRIDGE}")
-    return removed
-
-
-def _links() -> list[dict[str, object]]:
-    links: list[dict[str, object]] = json.loads(call("ip", "-json", "-details", "link", "show"))
-    return links
-
-
-def _batch(commands: Sequence[str], *options: str) -> None:
-    """One `ip` for many commands: a process each would take longer than all else together."""
-    if commands:
-        call("ip", *options, "-batch", "-", stdin="\n".join(commands) + "\n")
+    return BRIDGE.down(place)
