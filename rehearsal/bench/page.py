@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from rehearsal.bench.model import WindowBench
 from rehearsal.bench.windows import FLOOR, THREE_UPS, WINDOW
 from rehearsal.lab.place import REPOSITORY
+from rehearsal.marks import between
 
 PAGE = REPOSITORY / "docs" / "performance.md"
 # Parts of a window shorter than this are told together.
@@ -19,12 +20,7 @@ SHORT_SECONDS = 0.1
 def with_tables(page: str, tables: Mapping[str, Sequence[str]]) -> str:
     """The page with the table of each part that there is made anew. Raises ValueError if it has no place for one."""
     for part, lines in tables.items():
-        begin, end = f"<!-- bench: {part} -->", f"<!-- end of {part} -->"
-        before, found, rest = page.partition(begin)
-        _, ended, after = rest.partition(end)
-        if not (found and ended):
-            raise ValueError(f"expected {begin} and {end} in {PAGE.name}")
-        page = "\n".join([f"{before}{begin}", *lines, f"{end}{after}"])
+        page = between(page, PAGE.name, f"<!-- bench: {part} -->", f"<!-- end of {part} -->", lines)
     return page
 
 

@@ -8,6 +8,7 @@ from statistics import median
 from pydantic import BaseModel, ConfigDict
 
 from rehearsal.lab.place import REPOSITORY
+from rehearsal.marks import between
 from rehearsal.report.model import Machine
 from scripts.forecast.run import Run
 
@@ -101,11 +102,7 @@ def table(trials: Trials) -> str:
 
 def with_table(page: str, trials: Trials) -> str:
     """The page with its table made anew. Raises ValueError if it has no place for one."""
-    before, found, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not (found and ended):
-        raise ValueError(f"expected {BEGIN} and {END} in {PAGE.name}")
-    return f"{before}{BEGIN}\n{table(trials)}\n{END}{after}"
+    return between(page, PAGE.name, BEGIN, END, [table(trials)])
 
 
 def read(file: Path = FILE) -> Trials:

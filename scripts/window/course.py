@@ -178,7 +178,8 @@ def forward_from(asked: Phase, round_: int, finished: Finished | None) -> Course
             f"Found: it asks for {asked}; a way back is not finished.\nTo do: python -m scripts.window --back"
         )
     # Servers that were told of upgrade have to finish it first.
-    return Course(Way.FORWARD, Phase.UPGRADE if asked is Phase.UPGRADE is not finished.phase else following, round_)
+    told_of_upgrade = asked is Phase.UPGRADE and finished.phase is not Phase.UPGRADE
+    return Course(Way.FORWARD, Phase.UPGRADE if told_of_upgrade else following, round_)
 
 
 def back_from(asked: Phase, round_: int, finished: Finished | None) -> Course:

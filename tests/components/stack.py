@@ -14,14 +14,12 @@ from agent.states import Phase
 from components.settings import Settings
 from rehearsal.engine.project import Outcome, Pulumi
 from rehearsal.plugins.serve import serving
+from scripts.window.engine import NO_CHECKPOINTS
 from tests.components.simulation import SimulatedFleet
 from tests.components.warm_python import warm_python
 
 PROJECT = Path(__file__).resolve().parents[2]
 FORWARD = tuple(phase.value for phase in Phase)
-# The engine writes its whole state twice for every step, which is half of what these tests would cost. What it ends with is
-# the same; a test in which it is killed, or that is about its state, asks for checkpoints.
-NO_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,8 @@ def opened(ground: Ground, folder: Path, raw: Mapping[str, Any], *, checkpoints:
             (project / part.name).symlink_to(part)
     fleet = SimulatedFleet(Settings.from_config(raw), folder / "servers")
     with serving(fleet) as plugins:
+        # The engine writes its whole state twice for every step, which is half of what these tests would cost. What it ends with is
+        # the same; a test in which it is killed, or that is about its state, asks for checkpoints.
         variables = plugins if checkpoints else {**plugins, **NO_CHECKPOINTS}
         pulumi = Pulumi(ground.engine, project, folder / "home", folder / "state", "sim", environment=variables)
         if is_new:

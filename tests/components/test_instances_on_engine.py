@@ -14,8 +14,9 @@ from components.settings import Settings
 from rehearsal.engine.project import Pulumi
 from rehearsal.plugins.cloud import Cloud
 from rehearsal.plugins.serve import serving
+from scripts.window.engine import NO_CHECKPOINTS
 from tests.components.simulation import SimulatedFleet
-from tests.components.stack import NO_CHECKPOINTS, Ground
+from tests.components.stack import Ground
 from tests.unit.example_config import config_on_ec2
 
 pytestmark = pytest.mark.engine

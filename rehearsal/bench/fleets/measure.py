@@ -12,9 +12,10 @@ from rehearsal.bench.fleets import bucket
 from rehearsal.bench.fleets.bucket import Bucket
 from rehearsal.bench.fleets.found import Command, Fleets, Remote, Size, growth
 from rehearsal.bench.fleets.servers import ANSWER_SECONDS
-from rehearsal.bench.fleets.stack import NO_CHECKPOINTS, STATE_FILE, Stack, opened
+from rehearsal.bench.fleets.stack import STATE_FILE, Stack, opened
 from rehearsal.engine.engine import ensure
 from rehearsal.lab.place import Report
+from scripts.window.engine import NO_CHECKPOINTS
 
 SERVERS = (10, 200, 1000)
 

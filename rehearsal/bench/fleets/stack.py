@@ -20,6 +20,7 @@ from rehearsal.bench.fleets.processes import Watch
 from rehearsal.bench.fleets.servers import Servers, step
 from rehearsal.engine.project import CommandFailedError, Outcome, Pulumi
 from rehearsal.plugins.serve import serving
+from scripts.window.engine import NO_CHECKPOINTS
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 # The program, and the environment that its steps on the operator's machine run in.
@@ -27,8 +28,6 @@ PROGRAM = ("__main__.py", "Pulumi.yaml", "components", "agent", "scripts", ".ven
 STACK = "bench"
 STATE_FILE = f".pulumi/stacks/pgleap/{STACK}.json"
 """The whole state, as the engine writes it, below the backend's folder."""
-# As scripts.window would have it: the engine writes its state at the end alone.
-NO_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
 
 
 class WrongStepsError(Exception):

@@ -21,6 +21,7 @@ from rehearsal.lab.fleet import Server
 from rehearsal.lab.place import REPOSITORY, LabError
 from rehearsal.recording import steps
 from scripts.window.clock import Heard
+from scripts.window.engine import NO_CHECKPOINTS
 from scripts.window.events import heard, stream
 
 PROGRAM = Path(__file__).with_name("program.py")
@@ -28,8 +29,6 @@ WINDOW_UP = "rehearsal.bench.hosts_files.window_up"
 # Of the project that a checkout is, but its program.
 _LINKED = ("components", "agent", "scripts", "Pulumi.yaml", ".venv")
 _SECONDS = 600.0
-# What is not measured need not write the whole state twice for each of 1,000 resources.
-_NO_CHECKPOINTS = {"PULUMI_SKIP_CHECKPOINTS": "true"}
 
 
 class Stack:
@@ -63,7 +62,8 @@ class Stack:
         del config["pgleap:aws"]  # the window would load AWS's SDK for it
         self.pulumi.configure({**config, "pgleap:phase": Phase.PREPARE.value, "pgleap:round": self._round})
         self.pulumi.config_set("pgleap:password", "of nobody", secret=True)
-        in_a_hurry = replace(self.pulumi, environment={**self.pulumi.environment, **_NO_CHECKPOINTS})
+        # What is not measured need not write the whole state twice for each of 1,000 resources.
+        in_a_hurry = replace(self.pulumi, environment={**self.pulumi.environment, **NO_CHECKPOINTS})
         in_a_hurry.up(timeout=_SECONDS).checked()
 
     def next_move(self, address: str) -> tuple[Phase, int]:
