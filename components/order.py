@@ -90,8 +90,7 @@ ORDER: dict[Phase, Stages] = {
     ),
     # On the way back from cutover writes are refused from the online servers' hosts files on: what can come before them does. (Names
     # leave DB_A then, whose own seal ends its sessions, and no replica.) DB_A's gate before the old primary's: it renounces before
-    # the old primary takes the authority back. On the way there all that comes before DB_A's database stands as readonly left it; its own
-    # step proves the fence.
+    # the old primary takes the authority back.
     Phase.UPGRADE: (
         (Part.ANNOUNCE_TARGET,),
         (Part.ANNOUNCE_OLD_PRIMARY,),
@@ -102,10 +101,10 @@ ORDER: dict[Phase, Stages] = {
         (Part.OTHER_SESSIONS,),
         (Part.ONLINE_SESSIONS,),
         (Part.CREDENTIALS,),
-        (Part.TARGET_DATABASE,),
         (Part.ONLINE_HOSTS,),
         (Part.TARGET_GATE,),
         (Part.OLD_PRIMARY_GATE,),
+        (Part.TARGET_DATABASE,),
         (Part.FINISH,),
     ),
     # DB_A is upgraded if it is not, the old primary releases, DB_A opens, then the hosts files: writes resume server by server. Ready has

@@ -100,8 +100,8 @@ def _state(server: Server, desired: Mapping[str, pulumi.Input[Any]]) -> dict[str
 
 
 def _waiting(opts: pulumi.ResourceOptions, after: Sequence[pulumi.Resource]) -> pulumi.ResourceOptions:
-    # Of a resource itself the SDK would look at all that it waits for in turn, in search of a circle, for each that waits for it:
-    # with many servers that took longer than all else. There is no circle, for what is waited for was declared before.
+    # Of a resource itself the SDK would look at all that it waits for in turn, in search of a circle, for each that waits for it,
+    # which grows with the square of the fleet. There is no circle, for what is waited for was declared before.
     depends_on = asyncio.ensure_future(_by_urn(after)) if after else None
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=depends_on))
 

@@ -57,7 +57,7 @@ def declared_without(phase: Phase, *roles: str) -> Program:
         (Phase.READONLY, "web2-hosts-file", "db1-client-gate"),
         (Phase.READONLY, "db-a-client-gate", "db1-client-gate"),
         # The fence is taken, and the last tasks stopped, before DB_A is upgraded at it.
-        (Phase.UPGRADE, "db-a-database", "web1-hosts-file"),
+        (Phase.UPGRADE, "db1-client-gate", "db-a-database"),
         (Phase.UPGRADE, "web1-hosts-file", "db-a-client-gate"),
         (Phase.PREPARE, "db2-sessions-web1", "db3-sessions-web1"),
         (Phase.CUTOVER, "db2-sessions-web1", "db3-sessions-web1"),
