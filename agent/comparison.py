@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Mapping, Sequence, Tuple
 
 from agent import sequences
 from agent.other_side import OtherSide
+from agent.own_names import PUBLICATION
 from agent.postgres import Postgres
-from agent.publisher import PUBLICATION
 from agent.sequences import Values
 from agent.subscriber import SUBSCRIPTION
 

@@ -6,23 +6,22 @@ What cannot be seen is said in its place, `{"not seen": why}`; nothing that is m
 from __future__ import annotations
 
 import shutil
-from typing import Any, Callable, Dict, List, Mapping, NoReturn, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from agent import client_rules, journal, seal, way_back
+from agent import client_rules, journal, way_back
+from agent.client_sessions import CLIENTS
 from agent.cluster import Cluster, from_desired
 from agent.detached import Run
 from agent.hosts_file import RECORD
 from agent.offline_tasks import RECORD as TASKS_RECORD
+from agent.onlooker import Onlooker
 from agent.other_side import OtherSide
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal
-from agent.server import Completed, Server
+from agent.server import Server
 from agent.states import Verb
 from agent.subscriber import Subscriber
 from agent.target import TARGET_FILE
-
-# No program that is only asked takes longer on a server that is well; whoever started this waits ten seconds in all.
-PATIENCE = 3.0
 
 # One connection, one statement, no transaction id: a fence is proved by the next one.
 QUERY = f"""
@@ -46,38 +45,9 @@ SELECT current_setting('server_version') AS version,
     FROM pg_stat_replication ORDER BY 1, 2) s) AS standbys,
   (SELECT coalesce(json_agg(row_to_json(c)), '[]') FROM (
     SELECT coalesce(host(client_addr), 'socket') AS client, coalesce(state, 'starting') AS state, count(*) AS sessions
-    FROM pg_stat_activity WHERE {seal.CLIENTS} GROUP BY 1, 2 ORDER BY 1, 2) c) AS sessions
+    FROM pg_stat_activity WHERE {CLIENTS} GROUP BY 1, 2 ORDER BY 1, 2) c) AS sessions
 FROM here
 """
-
-
-class Onlooker(Server):
-    """A server that is only looked at: programs get little time, and nothing is written or locked, whoever is called."""
-
-    def __init__(self, server: Server) -> None:
-        super().__init__(server.root)
-        self._server = server
-
-    def now(self) -> float:
-        return self._server.now()
-
-    def monotonic(self) -> float:
-        return self._server.monotonic()
-
-    def run(self, *argv: str, timeout: Optional[float] = PATIENCE, **how: Any) -> Completed:
-        return self._server.run(*argv, timeout=PATIENCE if timeout is None else min(timeout, PATIENCE), **how)
-
-    def stream(self, *_: Any, **__: Any) -> NoReturn:
-        raise AssertionError("observe runs no long program")
-
-    def converse(self, *argv: str, **how: Any) -> Any:
-        return self._server.converse(*argv, **how)
-
-    def write_durably(self, *_: Any, **__: Any) -> NoReturn:
-        raise AssertionError("observe writes nothing")
-
-    def only_one(self, *_: Any, **__: Any) -> NoReturn:
-        raise AssertionError("observe holds nobody up")
 
 
 def observe(desired: Mapping[str, Any], server: Server) -> Facts:

@@ -9,10 +9,10 @@ from agent.coming_back import Wanted
 from agent.gate_facts import facts_of, refuse_a_replica
 from agent.journal import Authority, Fence, Journal
 from agent.other_side import OtherSide
+from agent.own_names import SLOT
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal, progress
 from agent.states import Gate
-from agent.target import SLOT
 
 
 def bring(gate: Gate, desired: Mapping[str, Any], postgres: Postgres, other: OtherSide) -> Facts:

@@ -9,11 +9,11 @@ from typing import Dict, List, Optional, Sequence
 
 from agent import catalog, coverage, functions
 from agent.coverage import Table
+from agent.own_names import PUBLICATION
 from agent.postgres import Postgres, wait_until
 from agent.report import progress
 from agent.server import STATE_FOLDER, Server
 
-PUBLICATION = "pgleap_back"
 # What the catalog was when DB_A became ready to open, and which tables got REPLICA IDENTITY FULL: database -> table -> what it had.
 BASELINE_FILE = f"{STATE_FOLDER}/catalog.json"
 IDENTITIES_FILE = f"{STATE_FOLDER}/identities.json"

@@ -11,8 +11,8 @@ import os
 from typing import Any, Dict, List, Mapping, Optional
 
 from agent import journal, major_upgrade, rehearsal, standby, statistics
+from agent.checks.database_facts import AMOUNTS
 from agent.checks.each_database import CONNECTABLE
-from agent.checks.facts import AMOUNTS
 from agent.postgres import wait_until
 from agent.rehearsal import SLOT_ROW
 from agent.report import Facts, Refusal, progress

@@ -11,35 +11,17 @@ import re
 from typing import Any, Dict, List, Optional, Sequence, Set
 
 from agent.access import is_sealed, write_rules
-from agent.client_rules import LOCAL_ROLE, READER
+from agent.client_sessions import CLIENTS, ENDED_IF_IDLE
 from agent.journal import Fence
 from agent.other_side import OtherSide
 from agent.postgres import HOLDING_AN_ID, Postgres, wait_until
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER
 
-# A session that is idle for this long after work waits for nothing: its pool tests it before it is used again.
-IDLE_MILLISECONDS = 20
-# If its last statement was no work but a pool's test, or what a new connection begins with, its query may be on the way, and a
-# busy client may let this much pass (250 ms were too few for one read in some twenty thousand, on two cores with a load of eight).
-BEGINNING_MILLISECONDS = 1000
-# Work touches a table, ends a transaction, or clears a session up before it goes back to its pool.
-WORK = r"\m(from|into|update|delete|call|copy|commit|rollback|end|abort|discard|deallocate|reset)\M"
-IDLE = f"""(state = 'idle' AND clock_timestamp() - state_change >= CASE WHEN query ~* '{WORK}'
- THEN interval '{IDLE_MILLISECONDS} milliseconds' ELSE interval '{BEGINNING_MILLISECONDS} milliseconds' END)"""
 # What PostgreSQL needs to end a session that was told to, with room for a loaded machine.
 ENDING_SECONDS = 30
-# Ends the `session` (a row of pg_stat_activity) if it is idle still, by a look at the very moment. With one look at all of them a
-# pool's test can be answered between the look and the end, and its query fails (23 of 5,493 sessions ended so; of 5,164 ended this way 0).
-ENDED_IF_IDLE = f"""CASE WHEN {IDLE} THEN coalesce((SELECT pg_terminate_backend(now.pid)
- FROM pg_stat_get_activity(concat(session.pid, pg_stat_clear_snapshot())::int) AS now WHERE {IDLE}), false) ELSE false END"""
 SEAL_FILE = f"{STATE_FOLDER}/seal.json"
 SEAL_SETTINGS = {"default_transaction_read_only": "on", "autovacuum": "off"}
-
-# pgleap's own roles are let in by its own rules only, whatever a client calls itself. A walsender with a database
-# (`replication=database`) is a client session too, and can write, as long as it does not stream.
-CLIENTS = f"""coalesce(usename NOT IN ('{READER}', '{LOCAL_ROLE}'), true) AND (backend_type = 'client backend' OR
- backend_type = 'walsender' AND datid IS NOT NULL AND pid NOT IN (SELECT pid FROM pg_stat_replication WHERE state <> 'startup'))"""
 
 
 def refuse_other_writers(postgres: Postgres) -> None:

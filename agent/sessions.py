@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
+from agent.client_sessions import CLIENTS, ENDED_IF_IDLE
 from agent.cluster import from_desired
 from agent.postgres import Postgres
 from agent.report import Facts, progress
-from agent.seal import CLIENTS, ENDED_IF_IDLE
 from agent.server import STATE_FOLDER, Server
 
 POLL_SECONDS = 0.05

@@ -13,8 +13,9 @@ from agent import coverage
 from agent.client_rules import READER
 from agent.journal import Fence
 from agent.other_side import OtherSide
+from agent.own_names import PUBLICATION
 from agent.postgres import PASSWORD_FILE, Postgres
-from agent.publisher import PUBLICATION, slot_of
+from agent.publisher import slot_of
 
 SUBSCRIPTION = PUBLICATION
 

@@ -11,6 +11,7 @@ from agent.client_rules import LOCAL_ROLE, READER, REHEARSAL, without_rules
 from agent.cluster import Cluster, from_desired
 from agent.configuration import Carried
 from agent.other_side import OtherSide
+from agent.own_names import SLOT
 from agent.postgres import Postgres
 from agent.report import Refusal
 from agent.server import STATE_FOLDER, Server
@@ -30,7 +31,6 @@ OF_A_REHEARSAL = {
     "hot_standby_feedback": "off",
 }
 TARGET_FILE = f"{STATE_FOLDER}/target.json"
-SLOT = "pgleap_db_a"
 # Slots and senders beside those for databases and replicas: a base backup takes two, and somebody may look.
 SPARE_SLOTS = 4
 

@@ -18,11 +18,12 @@ from agent.cluster import Cluster, from_desired
 from agent.detached import Run
 from agent.install import INSTALLED
 from agent.journal import Authority
+from agent.own_names import SLOT
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal, progress
 from agent.server import STATE_FOLDER, Server
 from agent.states import Phase, Verb
-from agent.target import SLOT, UpgradeTarget, read_target
+from agent.target import UpgradeTarget, read_target
 
 # What the journal says where pgleap can be taken away, by part: from a finished prepare, and from a finished retire.
 EXPECTED: Dict[str, Tuple[Tuple[Phase, Authority], Tuple[Phase, Authority]]] = {

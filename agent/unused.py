@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping
 
+from agent.client_sessions import CLIENTS
 from agent.cluster import from_desired
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal
-from agent.seal import CLIENTS
 from agent.server import Server
 
 # A client that connects per request is there for a moment only.

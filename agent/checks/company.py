@@ -10,8 +10,7 @@ from agent.checks.check import Check, Severity, Side
 from agent.checks.each_database import in_each
 from agent.checks.sight import Sight
 from agent.checks.wording import amount, few
-from agent.publisher import PUBLICATION
-from agent.target import SLOT
+from agent.own_names import PUBLICATION, SLOT
 
 SLOTS = """SELECT s.slot_name AS name, s.slot_type AS type, s.plugin, s.database, s.active,
   to_jsonb(s)->>'wal_status' AS status, host(r.client_addr) AS address, r.application_name AS application,

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import re
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict
 
-from agent import seal
-from agent.checks import room, storage, versions
-from agent.checks.check import OLD_DATABASES, Side, Unseen
-from agent.checks.each_database import CONNECTABLE, in_each
+from agent.checks.check import Side, Unseen
+from agent.checks.memory import memory
 from agent.checks.sight import Sight
 from agent.report import Refusal
 
-# By name: what is looked at on which sides.
 Look = Callable[[Sight], Any]
 
 
 def seen(sight: Sight) -> Dict[str, Any]:
     """Each fact by its name; None where the side has none, `{"unseen": why}` in the place of one that could not be read."""
-    return {name: _of(look, sight) for name, look in LOOKS.items()}
+    looks = LOOKS
+    if Side(sight.desired["side"]) is not Side.SERVER:
+        from agent.checks import database_facts  # noqa: PLC0415 - a server of the application is not to load it (catalogue.py)
+
+        looks = {**LOOKS, **database_facts.LOOKS}
+    return {name: _of(look, sight) for name, look in looks.items()}
 
 
 def _of(look: Look, sight: Sight) -> Any:
@@ -37,163 +37,8 @@ def _clock(sight: Sight) -> float:
     return sight.server.now()
 
 
-def _on(*sides: Side) -> Callable[[Look], Look]:
-    """Of these sides only."""
-
-    def wrap(look: Look) -> Look:
-        return lambda sight: look(sight) if Side(sight.desired["side"]) in sides else None
-
-    return wrap
-
-
-_RUNNING = (*OLD_DATABASES, Side.TARGET)  # whose cluster of `sight.cluster` is asked
-_DATABASES = (*_RUNNING, Side.NEW_REPLICA)
-
-
-@_on(*_RUNNING)
-def _version(sight: Sight) -> str:
-    """The running server's, such as 15.18."""
-    return versions.running(sight)[1]
-
-
-@_on(*_DATABASES)
-def _binaries(sight: Sight) -> Dict[str, Optional[str]]:
-    """Major version -> the version that is installed, None if none is."""
-    return {str(cluster.version): versions.installed(sight, cluster) for cluster in (sight.old, sight.new)}
-
-
-@_on(*_RUNNING)
-def _system_identifier(sight: Sight) -> str:
-    return str(sight.row("SELECT system_identifier::text AS id FROM pg_control_system()")["id"])
-
-
-@_on(*_DATABASES)
-def _glibc(_: Sight) -> Optional[str]:
-    """Such as "glibc 2.36"; None on another C library."""
-    try:
-        return os.confstr("CS_GNU_LIBC_VERSION")
-    except (ValueError, OSError):
-        return None
-
-
-@_on(*_DATABASES)
-def _icu(sight: Sight) -> Dict[str, Optional[str]]:
-    """Major version of PostgreSQL -> that of the ICU it is linked to, None if none; only of what is installed."""
-    found: Dict[str, Optional[str]] = {}
-    for cluster in (sight.old, sight.new):
-        if sight.is_installed(cluster):
-            # libicui18n, which holds the collations: libxml2 may bring a libicuuc of its own.
-            linked = re.search(r"libicui18n\.so\.(\d+)", sight.program("ldd", cluster.program("postgres")).stdout)
-            found[str(cluster.version)] = linked.group(1) if linked else None
-    return found
-
-
-@_on(*_RUNNING)
-def _data_bytes(sight: Sight) -> int:
-    """What a base backup copies: databases with all their tablespaces, and the WAL that lies there."""
-    row = sight.row(
-        "SELECT (SELECT sum(pg_database_size(oid)) FROM pg_database)::bigint + (SELECT sum(size) FROM pg_ls_waldir())::bigint AS bytes"
-    )
-    return int(row["bytes"])
-
-
-@_on(*_DATABASES)
-def _free_bytes(sight: Sight) -> int:
-    return room.free(room.nearest(sight, sight.cluster.data)).bytes
-
-
-@_on(*_DATABASES)
-def _free_inodes(sight: Sight) -> Optional[int]:
-    """None on a file system that makes inodes as it needs them."""
-    return room.free(room.nearest(sight, sight.cluster.data)).inodes
-
-
-@_on(*_DATABASES)
-def _cores(_: Sight) -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-# What sets how long pg_upgrade takes (scripts/forecast). Relations are the users' own; large objects are counted up to MANY in each
-# database, and beyond that as the last ANALYZE estimated them.
-AMOUNTS = f"""SELECT (SELECT count(*) FROM pg_class WHERE oid >= 16384) AS relations,
-  (SELECT CASE WHEN count(*) > {storage.MANY} THEN greatest(count(*), (SELECT reltuples::bigint FROM pg_class
-    WHERE oid = 'pg_largeobject_metadata'::regclass)) ELSE count(*) END
-   FROM (SELECT FROM pg_largeobject_metadata LIMIT {storage.MANY + 1}) l) AS objects"""
-
-
-@_on(Side.OLD_PRIMARY)
-def _databases(sight: Sight) -> int:
-    """Those that pg_upgrade carries over, template1 among them."""
-    return len(sight.rows(CONNECTABLE))
-
-
-@_on(Side.OLD_PRIMARY)
-def _relations(sight: Sight) -> int:
-    return sum(int(row["relations"]) for row in in_each(sight, AMOUNTS))
-
-
-@_on(Side.OLD_PRIMARY)
-def _most_relations(sight: Sight) -> int:
-    """Of the database that has the most: it is dumped and restored by one process."""
-    return max(int(row["relations"]) for row in in_each(sight, AMOUNTS))
-
-
-@_on(Side.OLD_PRIMARY)
-def _large_objects(sight: Sight) -> int:
-    return sum(int(row["objects"]) for row in in_each(sight, AMOUNTS))
-
-
 def _memory_bytes(sight: Sight) -> int:
-    return room.memory(sight)["MemTotal"]
+    return memory(sight)["MemTotal"]
 
 
-@_on(*_RUNNING)
-def _max_connections(sight: Sight) -> int:
-    return int(sight.settings()["max_connections"])
-
-
-@_on(*_RUNNING)
-def _reserved_connections(sight: Sight) -> int:
-    """Those that an ordinary role does not get (16 made a second kind)."""
-    settings = sight.settings()
-    return int(settings["superuser_reserved_connections"]) + int(settings.get("reserved_connections", "0"))
-
-
-@_on(*_RUNNING)
-def _client_sessions(sight: Sight) -> Dict[str, int]:
-    """Address -> the sessions of clients from there; `socket` for those of the server itself. Not this one."""
-    rows = sight.rows(
-        "SELECT coalesce(host(client_addr), 'socket') AS address, count(*) AS sessions FROM pg_stat_activity"
-        f" WHERE {seal.CLIENTS} AND pid <> pg_backend_pid() AND application_name <> 'pgleap' GROUP BY 1 ORDER BY 1"
-    )
-    return {row["address"]: int(row["sessions"]) for row in rows}
-
-
-@_on(Side.OLD_PRIMARY)
-def _wal_bytes_a_second(sight: Sight) -> float:
-    """On average since its statistics were reset; 0.0 before version 14."""
-    return round(room.wal_rate(sight), 1)
-
-
-LOOKS: Dict[str, Look] = {
-    "clock": _clock,
-    "version": _version,
-    "binaries": _binaries,
-    "systemIdentifier": _system_identifier,
-    "glibc": _glibc,
-    "icu": _icu,
-    "dataBytes": _data_bytes,
-    "freeBytes": _free_bytes,
-    "freeInodes": _free_inodes,
-    "memoryBytes": _memory_bytes,
-    "cores": _cores,
-    "databases": _databases,
-    "relations": _relations,
-    "mostRelations": _most_relations,
-    "largeObjects": _large_objects,
-    "maxConnections": _max_connections,
-    "reservedConnections": _reserved_connections,
-    "clientSessions": _client_sessions,
-    "walBytesPerSecond": _wal_bytes_a_second,
-}
+LOOKS: Dict[str, Look] = {"clock": _clock, "memoryBytes": _memory_bytes}

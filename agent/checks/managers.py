@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import urllib.error
-import urllib.request
 from typing import Any, Dict, Iterator, List, Optional, Set
 
 from agent.access import MANAGERS
@@ -82,6 +80,9 @@ def _patroni_is_paused(sight: Sight) -> bool:
 
 
 def _json(url: str) -> Optional[Dict[str, Any]]:
+    import urllib.error  # noqa: PLC0415 - few have a Patroni, and each would load http, email and ssl with it
+    import urllib.request  # noqa: PLC0415
+
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=1) as answer:

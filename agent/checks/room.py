@@ -6,10 +6,11 @@ import errno
 import fcntl
 import os
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side, Unseen
+from agent.checks.memory import memory
 from agent.checks.sight import Sight
 from agent.checks.wording import amount
 from agent.states import Phase
@@ -41,15 +42,6 @@ def nearest(sight: Sight, path: str) -> Path:
 def free(folder: Path) -> Free:
     told = os.statvfs(folder)
     return Free(told.f_bavail * told.f_frsize, told.f_favail if told.f_files else None)
-
-
-def memory(sight: Sight) -> Dict[str, int]:
-    """/proc/meminfo: in bytes, but for the counts of huge pages. Raises Unseen."""
-    text = sight.text("/proc/meminfo")
-    if text is None:
-        raise Unseen("there is no /proc/meminfo here")
-    words = [line.replace(":", "").split() for line in text.splitlines()]
-    return {word[0]: int(word[1]) * (1024 if len(word) > 2 else 1) for word in words if len(word) > 1}
 
 
 def _disk(sight: Sight) -> List[str]:

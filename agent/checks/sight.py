@@ -10,7 +10,7 @@ from agent.checks.session import Session
 from agent.client_rules import LOCAL_ROLE, split
 from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster, from_desired
 from agent.coverage import DATABASES
-from agent.observe import Onlooker
+from agent.onlooker import Onlooker
 from agent.postgres import Postgres
 from agent.report import Refusal
 from agent.server import Completed, Server

@@ -13,7 +13,8 @@ import pytest
 from agent.__main__ import act
 from agent.client_rules import with_rules
 from agent.journal import JOURNAL_FILE, Authority, Fence, Journal
-from agent.observe import Onlooker, observe
+from agent.observe import observe
+from agent.onlooker import Onlooker
 from agent.server import STATE_FOLDER, Completed
 from agent.states import Phase, Verb
 from tests.agent.fake_server import FakeServer

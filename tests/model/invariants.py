@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.copies import UNIT
 from agent.journal import JOURNAL_FILE, Authority, Journal, from_json
-from agent.publisher import PUBLICATION
+from agent.own_names import PUBLICATION
 from agent.synchronous_replication import named
 from agent.target import TARGET_FILE
 from components.settings import Role

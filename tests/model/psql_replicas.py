@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.publisher import PUBLICATION
+from agent.own_names import PUBLICATION
 from tests.model.cluster import DatabaseError
 from tests.model.psql_reads import IDENTITY
 from tests.model.psql_table import Asked, Row, Table, lsn_of

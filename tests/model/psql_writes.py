@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 
 from agent.client_rules import LOCAL_ROLE, READER
-from agent.publisher import PUBLICATION
+from agent.own_names import PUBLICATION
 from tests.model.cluster import Session, Subscription
 from tests.model.psql_reads import IDENTITY
 from tests.model.psql_table import Asked, Row, Table, lsn_text

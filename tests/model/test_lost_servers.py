@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.journal import Authority
+from agent.own_names import SLOT
 from agent.states import Phase
-from agent.target import SLOT
 from tests.model.clients import leads
 from tests.model.invariants import left_of_the_stream
 from tests.model.moves import Scene, States

@@ -15,7 +15,7 @@ from typing import Any
 
 from agent.check_names import CheckName
 from agent.checks import catalogue
-from agent.checks.check import Result, make
+from agent.checks.check import Result, Side, make
 from agent.checks.sight import Sight
 from agent.cluster import OS_USER
 from agent.server import Server
@@ -72,7 +72,7 @@ class Database:
 
     def look(self, name: CheckName, **desired: Any) -> Result:
         """One check of this server, for a desired state of which `desired` replaces parts."""
-        (check,) = (one for one in catalogue.ALL if one.name is name)
+        (check,) = (one for one in catalogue.of(*Side) if one.name is name)
         asked = {**self.desired(), "side": check.sides[0].value, **desired}
         sight = OnLoopback(asked, Server())
         sight.socket_folder = str(self.folder)

@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.check_names import CheckName
 from agent.checks import catalogue
-from agent.checks.check import Result, make
+from agent.checks.check import Result, Side, make
 from agent.checks.sight import Sight
 from agent.server import Completed
 from tests.agent.fake_server import FakeServer
@@ -41,7 +41,7 @@ class Folder:
         self.write("/proc/4711/cmdline", "\0".join((name, *arguments)) + "\0")
 
     def look(self, name: CheckName, **desired: Any) -> Result:
-        (check,) = (one for one in catalogue.ALL if one.name is name)
+        (check,) = (one for one in catalogue.of(*Side) if one.name is name)
         asked = {
             "side": check.sides[-1].value, "address": "10.77.0.21", "names": NAMES, "reload": "",
             "databases": {"db1": "10.77.0.11", "db2": "10.77.0.12", "db-a": "10.77.0.14"},

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from agent.check_names import CheckName
 from agent.checks import catalogue
+from agent.checks.check import Side
 from scripts.preflight import fleet
 
 PAGE = Path(__file__).parents[2] / "docs" / "preflight.md"
@@ -29,7 +30,7 @@ def checks() -> list[Told]:
     """All there are, in the order in which they are told."""
     made = [
         Told(one.name, one.severity.value, tuple(side.value for side in one.sides), one.why, one.do)
-        for one in catalogue.ALL
+        for one in catalogue.of(*Side)
     ]
     made += [Told(one.name, one.severity.value, one.sides, one.why, one.do) for one in fleet.ALL]
     return sorted(made, key=lambda one: list(CheckName).index(one.name))

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.check_names import CheckName
 from agent.checks import catalogue
-from agent.checks.check import Result, make
+from agent.checks.check import Result, Side, make
 from agent.checks.sight import Sight
 from agent.server import Server
 
@@ -21,7 +21,7 @@ def program(path: Path, text: str = "exit 0") -> None:
 
 def look(name: CheckName, desired: Mapping[str, Any], root: Path = Path("/")) -> Result:
     """One check on a server whose files are below `root`."""
-    (check,) = (one for one in catalogue.ALL if one.name is name)
+    (check,) = (one for one in catalogue.of(*Side) if one.name is name)
     with Sight(desired, Server(root=root)) as sight:
         return make(check, sight)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from agent.check_names import CheckName
-from agent.publisher import PUBLICATION, slot_of
-from agent.target import SLOT
+from agent.own_names import PUBLICATION, SLOT
+from agent.publisher import slot_of
 from tests.preflight.databases import BINARIES, Database, running
 
 pytestmark = [

@@ -25,7 +25,8 @@ def test_pg_upgrade_is_not_checked_twice(monkeypatch: pytest.MonkeyPatch) -> Non
 
         return Check(name, Severity.REFUSE, (Side.TARGET,), "it matters", "mend it", look)
 
-    monkeypatch.setattr(catalogue, "ALL", (check(CheckName.PG_UPGRADE), check(CheckName.EXTENSIONS_MISSING)))
+    both = (check(CheckName.PG_UPGRADE), check(CheckName.EXTENSIONS_MISSING))
+    monkeypatch.setattr(catalogue, "of", lambda _: both)
     with pytest.raises(Refusal) as refused:
         preflight.refuse_open({"side": "DB_A", "accepted": []}, Server())
     assert made == [CheckName.EXTENSIONS_MISSING]

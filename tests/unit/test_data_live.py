@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.seal import ENDED_IF_IDLE
+from agent.client_sessions import ENDED_IF_IDLE
 from rehearsal import facts
 from rehearsal.data.compare import differences, fingerprint
 from rehearsal.data.fill import DATABASES, LEDGER_DATABASES, Size, fill

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from agent import client_rules, hosts_file, journal, offline_tasks, pg_upgrade, postgres, seal, target
+from agent import client_rules, hosts_file, journal, offline_tasks, own_names, pg_upgrade, postgres, seal, target
 from agent.detached import Run
 from agent.server import Server
 from agent.states import MOVES, Gate, Phase
@@ -295,7 +295,7 @@ def test_files_and_units_on_the_servers_are_those_of_the_agent(page: Path) -> No
     assert set(re.findall(r"journalctl -u (pgleap-[\w-]+)", text)) <= {STATISTICS_UNIT}
     if "slot" in text:
         assert set(re.findall(r"`(pgleap_\w+)`", text)) <= {
-            target.SLOT,
+            own_names.SLOT,
             client_rules.LOCAL_ROLE,
             client_rules.REHEARSAL,
         }
