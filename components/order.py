@@ -107,13 +107,12 @@ ORDER: dict[Phase, Stages] = {
         (Part.TARGET_DATABASE,),
         (Part.FINISH,),
     ),
-    # DB_A is upgraded if it is not, the old primary releases, DB_A opens, then the hosts files: writes resume server by server. Ready has
-    # nothing to wait for, and so nothing waits for it but the end.
+    # DB_A is upgraded if it is not, the old primary releases, DB_A opens, then the hosts files: writes resume server by server. Both are
+    # told at once, and ready, which has nothing to wait for, comes with what can wait: on the way from readonly writes are refused.
     Phase.CUTOVER: (
-        (Part.ANNOUNCE_TARGET,),
-        (Part.ANNOUNCE_OLD_PRIMARY,),
+        (Part.ANNOUNCE_TARGET, Part.ANNOUNCE_OLD_PRIMARY),
         (Part.CREDENTIALS,),
-        (Part.READY, Part.TARGET_DATABASE),
+        (Part.TARGET_DATABASE,),
         (Part.OLD_PRIMARY_GATE,),
         (Part.TARGET_GATE,),
         (Part.ONLINE_HOSTS,),
@@ -122,7 +121,7 @@ ORDER: dict[Phase, Stages] = {
         (Part.OTHER_SESSIONS,),
         (Part.LOAD_BALANCER, Part.TASKS),
         # Last: what nothing needs yet must not keep writes waiting if it cannot be reached.
-        (Part.SYNCHRONOUS_REPLICATION, Part.NEW_REPLICA_SESSIONS),
+        (Part.READY, Part.SYNCHRONOUS_REPLICATION, Part.NEW_REPLICA_SESSIONS),
         (Part.FINISH,),
     ),
     # A name leads to a new replica only once it streams.

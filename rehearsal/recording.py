@@ -29,9 +29,9 @@ def up(pulumi: Pulumi, phase: str, read: Preview, on_line: LineHeard) -> tuple[O
     """
     words: list[Heard] = []
     began = time.time()
-    with stream(lambda event: words.extend(filter(None, [heard(time.time(), event)]))) as events:
-        outcome = pulumi.up(on_line=on_line, events=events)
-        events.hear_out()
+    events = stream(lambda event: words.extend(filter(None, [heard(time.time(), event)])))
+    outcome = pulumi.up(on_line=on_line, events=events)
+    events.hear_out()
     return outcome, Move(phase=phase, preview=read, began=began, ended=began + outcome.seconds, steps=steps(words))
 
 

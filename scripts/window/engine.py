@@ -57,6 +57,14 @@ class Reading:
     finished: Future[Finished | None]
 
 
+@dataclass(frozen=True)
+class Held:
+    """An `up` that was begun ahead: its engine waits for its program's answer."""
+
+    up: subprocess.Popen[str]
+    program: Program
+
+
 class Engine:
     """`pulumi` in a project's folder, for one stack; without a name the stack that is selected there."""
 
@@ -118,13 +126,34 @@ class Engine:
 
     def begin_up(self, phase: Phase, round_: int, events: Stream) -> subprocess.Popen[str]:
         """Begin an `up` to `phase`, which also writes phase and round into the config file. Its events go to `events`."""
-        self._serving, self._loaded = self.load_program(), None
-        address = self._serving.address()
-        program = ("--exec-kind", "auto.inline", "--client", address) if address else ("--exec-kind", "auto.local")
+        program, self._loaded = self.load_program(), None
+        address = program.address()
+        client = ("--exec-kind", "auto.inline", "--client", address) if address else ("--exec-kind", "auto.local")
+        up = self._up(phase, round_, events, *client)
+        self.go_on(program)
+        return up
+
+    def begin_held(self, phase: Phase, round_: int, events: Stream, config_file: Path) -> Held | None:
+        """Begin an `up` that waits for `go_on` before it takes the lock and reads the state; None if its program does not load. Phase
+        and round are written into `config_file`, a copy."""
+        program, self._loaded = self.load_program(), None
+        address = program.address()
+        if address is None:
+            program.close()
+            return None
+        client = ("--exec-kind", "auto.inline", "--client", address)
+        return Held(self._up(phase, round_, events, *client, "--config-file", str(config_file)), program)
+
+    def go_on(self, program: Program) -> None:
+        """Have the `up` of this program go on."""
+        self._serving = program
+        program.answer()
+
+    def _up(self, phase: Phase, round_: int, events: Stream, *more: str) -> subprocess.Popen[str]:
         up = self._begin(
             "up", "--yes", "--skip-preview", "--suppress-outputs", "--suppress-progress", "--stack", self.stack,
             "--config", f"{NAMESPACE}:phase={phase}", "--config", f"{NAMESPACE}:round={round_}", "--parallel", str(PARALLEL),
-            "--event-log", events.path, *program,
+            "--event-log", events.path, *more,
             inherits=(events.end,), variables={} if self.checkpoints else NO_CHECKPOINTS,
         )  # fmt: skip
         events.begun()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from scripts.window.clock import Heard, What
@@ -66,8 +65,7 @@ class Stream:
         self._over.wait(LAST_WORDS_SECONDS)
 
 
-@contextmanager
-def stream(tell: Callable[[Event], None]) -> Iterator[Stream]:
+def stream(tell: Callable[[Event], None]) -> Stream:
     """Take the events of one `up`; `tell` is called on a thread of the stream's own.
 
     A pipe, and not the Automation API's gRPC: its modules take a second to import, and on the way back writes wait for that.
@@ -84,4 +82,4 @@ def stream(tell: Callable[[Event], None]) -> Iterator[Stream]:
         over.set()
 
     threading.Thread(target=take, daemon=True).start()
-    yield Stream(its, over)
+    return Stream(its, over)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 MODULE = "scripts.window.serve_program"
 
 
 class Program:
-    """One process for one `up`. It outlives this one if an engine is at work with it, and else ends with it. `modules` are loaded
+    """One process for one `up`, whose engine waits for `answer`. It outlives this one if an engine is at work with it, and else ends with it. `modules` are loaded
     besides what every program imports."""
 
     def __init__(self, project: Path, modules: Sequence[str] = ()) -> None:
@@ -31,6 +32,13 @@ class Program:
         assert self.process.stdout is not None
         port = self.process.stdout.readline().strip()
         return f"127.0.0.1:{port}" if port else None
+
+    def answer(self) -> None:
+        """Answer the engine that asks about it, and run when it says so."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError):  # it did not load, or is gone: then its engine says so
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
 
     def close(self) -> None:
         """End it, whatever it does: its engine is gone, or it has none."""

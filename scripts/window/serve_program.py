@@ -1,7 +1,7 @@
 """The stack's program in a process of its own, its libraries loaded, for one engine that connects: see program.py beside this.
 
 Its arguments are modules to load besides. It prints its port, serves one run, and ends; also, if none has begun, when its standard
-input ends.
+input ends. An engine that asks about it is answered once a line has come there, and no run begins before (see ahead.py).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ HOST = "127.0.0.1"
 PROGRAM = "__main__.py"
 # Seconds for the engine to take the answer.
 ANSWER_SECONDS = 5.0
+NOT_WANTED = "this `up` was begun ahead, and was not wanted in the end"
 
 
 class OneRun(LanguageServer):
@@ -38,8 +39,18 @@ class OneRun(LanguageServer):
         self._file = program
         self.begun = False
         self.over = threading.Event()
+        self._wanted = False
+        self._told = threading.Event()
+
+    def About(self, request: language_pb2.AboutRequest, context: Any) -> Any:  # noqa: N802 - the protocol names it
+        self._told.wait()
+        if not self._wanted:
+            context.abort(grpc.StatusCode.UNAVAILABLE, NOT_WANTED)
+        return super().About(request, context)  # type: ignore[no-untyped-call]
 
     def Run(self, request: language_pb2.RunRequest, context: Any) -> Any:  # noqa: N802 - the protocol names it
+        if not self._wanted:
+            return language_pb2.RunResponse(error=NOT_WANTED)
         self.begun = True
         try:
             return super().Run(request, context)  # type: ignore[no-untyped-call]
@@ -49,8 +60,10 @@ class OneRun(LanguageServer):
     def _program(self) -> None:
         runpy.run_path(str(self._file), run_name="__main__")
 
-    def end_unused(self) -> None:
-        """End with whoever started this process, unless an engine is at work: that one goes on to its end."""
+    def listen(self) -> None:
+        """Wait for the line, and end with whoever started this process, unless an engine is at work: that one goes on to its end."""
+        self._wanted = bool(sys.stdin.readline())
+        self._told.set()
         sys.stdin.read()
         if not self.begun:
             self.over.set()
@@ -65,7 +78,7 @@ def main() -> None:
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(program, server)
     print(server.add_insecure_port(f"{HOST}:0"), flush=True)
     server.start()
-    threading.Thread(target=program.end_unused, daemon=True).start()
+    threading.Thread(target=program.listen, daemon=True).start()
     program.over.wait()
     server.stop(ANSWER_SECONDS).wait()
 

@@ -7,17 +7,18 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agent.states import Phase
+from scripts.window.ahead import Ahead
 from scripts.window.budget import Budget
 from scripts.window.clock import Clock, Heard
 from scripts.window.course import Course, Ending, Ran, Way, after
 from scripts.window.deadlines import Deadlines
 from scripts.window.engine import Engine
-from scripts.window.events import heard, stream
+from scripts.window.events import Event, Stream, heard, stream
 from scripts.window.record import Record
 from scripts.window.screen import Screen
 
@@ -68,6 +69,7 @@ class Watch:
         self._deadlines = deadlines
         self._screen = screen
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._ahead: Ahead | None = None
         self.interrupted = False
         self.records: list[Record] = []
 
@@ -78,6 +80,7 @@ class Watch:
         try:
             yield
         finally:
+            self._drop_ahead()
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -85,6 +88,7 @@ class Watch:
         """One `up`, to its end; ended by us on ^C (on the way forward, before DB_A opened) or past a deadline."""
         self._look_between(course_)
         if self.interrupted and course_.way is Way.FORWARD:
+            self._drop_ahead()
             return Ran(Ending.INTERRUPTED, begun=False)
         ending, said = self._one(course_)
         if ending is Ending.FAILED and self._engine.is_locked_by_us(said):
@@ -103,42 +107,76 @@ class Watch:
                 self.interrupted = self.interrupted or course_.way is Way.FORWARD
 
     def _one(self, course_: Course) -> tuple[Ending, str]:
-        now = time.monotonic()
-        record = Record(course_, began=now, quiet_since=now)
-        self.records.append(record)
+        record, events, up = self._begin(course_)
         ending: Ending | None = None
         killed = False
-        with stream(lambda event: self._inbox.put(Told(record, heard(time.monotonic(), event)))) as events:
-            up = self._engine.begin_up(course_.phase, course_.round, events)
-            threading.Thread(target=lambda: self._inbox.put(Over.of(up)), daemon=True).start()
-            if isinstance(after(course_, Ran(Ending.DONE)), Course):
-                self._engine.load_program()
-            over: Over | None = None
-            while over is None:
-                message = self._next()
-                if isinstance(message, Over):
-                    over = message
-                elif isinstance(message, Told):
-                    self._hear(record, message)
-                elif isinstance(message, Interrupt) and self._must_stop(record, ending):
-                    ending, killed = Ending.INTERRUPTED, self._engine.end(up)
-                now = time.monotonic()
-                ahead = self._budget.ahead(now, self.records, self._clock)
-                self._screen.tick(now, record, self._clock, ahead.words if ahead else "")
-                late = record.late(now, self._deadlines) or self._budget.exceeded(ahead, record, self._clock.steps)
-                if late is not None and ending is None and over is None:
-                    self._screen.warn(f"{late}: ending the engine.")
-                    record.errors.append(late)
-                    ending, killed = Ending.LATE, self._engine.end(up)
-            self._engine.end_program()
-            if ending is None:
-                events.hear_out()
+        threading.Thread(target=lambda: self._inbox.put(Over.of(up)), daemon=True).start()
+        following = after(course_, Ran(Ending.DONE))
+        if isinstance(following, Course):
+            self._engine.load_program()
+        over: Over | None = None
+        while over is None:
+            message = self._next()
+            if isinstance(message, Over):
+                over = message
+            elif isinstance(message, Told):
+                self._hear(record, message)
+            elif isinstance(message, Interrupt) and self._must_stop(record, ending):
+                ending, killed = Ending.INTERRUPTED, self._engine.end(up)
+            # Not before the engine at work has told something: it has written the config then, and holds the lock.
+            if (
+                isinstance(following, Course)
+                and record.told
+                and self._ahead is None
+                and ending is None
+                and over is None
+            ):
+                self._look_ahead(following)
+            now = time.monotonic()
+            outlook = self._budget.ahead(now, self.records, self._clock)
+            self._screen.tick(now, record, self._clock, outlook.words if outlook else "")
+            late = record.late(now, self._deadlines) or self._budget.exceeded(outlook, record, self._clock.steps)
+            if late is not None and ending is None and over is None:
+                self._screen.warn(f"{late}: ending the engine.")
+                record.errors.append(late)
+                ending, killed = Ending.LATE, self._engine.end(up)
+        self._engine.end_program()
+        if ending is None:
+            events.hear_out()
         self._hear_the_rest(record)
         # Before an engine tells anything it has no lock, and one that is there is somebody else's.
         if killed and record.told:
             self._engine.unlock()
         record.seconds = time.monotonic() - record.began
         return ending or (Ending.DONE if over.code == 0 else Ending.FAILED), over.said
+
+    def _begin(self, course_: Course) -> tuple[Record, Stream, subprocess.Popen[str]]:
+        """The `up` that was begun ahead, if it is the one; else a new one."""
+        now = time.monotonic()
+        ahead, self._ahead = self._ahead, None
+        up = ahead.wanted(course_) if ahead is not None else None
+        if ahead is not None and up is not None:
+            record, events = ahead.record, ahead.events
+            record.began = record.quiet_since = now
+        else:
+            record = Record(course_, began=now, quiet_since=now)
+            events = stream(self._teller(record))
+            up = self._engine.begin_up(course_.phase, course_.round, events)
+        self.records.append(record)
+        return record, events, up
+
+    def _look_ahead(self, following: Course) -> None:
+        """Begin the `up` that follows if this one succeeds; it does nothing yet."""
+        record = Record(following, began=time.monotonic())
+        self._ahead = Ahead(self._engine, record, self._teller(record))
+
+    def _teller(self, record: Record) -> Callable[[Event], None]:
+        return lambda event: self._inbox.put(Told(record, heard(time.monotonic(), event)))
+
+    def _drop_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.end()
+            self._ahead = None
 
     def _next(self) -> Message | None:
         try:

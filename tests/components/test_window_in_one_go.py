@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import yaml
@@ -100,6 +102,82 @@ def test_forward(stack_at: StackAt) -> None:
     steps = stack.fleet.steps()
     assert window(stack)[0] == 2
     assert stack.fleet.steps() == steps
+
+
+def engines(script: Script) -> list[int]:
+    """Every `up` that this window has begun and that goes on."""
+    found = []
+    for children in Path(f"/proc/{script.process.pid}/task").glob("*/children"):
+        for pid in children.read_text().split():
+            with suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                found += [int(pid)] if "up" in words else []
+    return found
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_the_engine_that_follows_waits_beside_the_one_at_work(stack_at: StackAt) -> None:
+    """Begun only when the fence stands, it costs most of a second of refused writes; one that does not wait asks for cutover too early."""
+    stack = stack_at("prepare")
+    hold = stack.fleet.holds["db1", "client-gate"] = Hold()
+    script = Script(stack)
+    assert hold.reached.wait(PATIENCE), script.said
+    wait_until(lambda: len(engines(script)) == 2)
+    assert asked(stack) == ("readonly", 1)
+    at_work, waiting = engines(script)
+    hold.go_on.set()
+    hold = stack.fleet.holds["db-a", "upgrade-target"] = Hold()
+    assert hold.reached.wait(PATIENCE), script.said
+    assert engines(script) == [waiting]
+    assert at_work != waiting
+    assert asked(stack) == ("cutover", 1)
+    hold.go_on.set()
+    assert script.end() == 0, script.said
+    assert stack.fleet.target.open
+    assert stack.unchanged().exit == 0
+
+
+def test_a_config_that_somebody_wrote_meanwhile_is_not_lost(stack_at: StackAt) -> None:
+    """The engine that waits has a copy of it, from before."""
+    stack = stack_at("prepare")
+    hold = stack.fleet.holds["db1", "client-gate"] = Hold()
+    script = Script(stack)
+    assert hold.reached.wait(PATIENCE), script.said
+    wait_until(lambda: len(engines(script)) == 2)
+    stack.pulumi.configure({"pgleap:outageBudget": 299})
+    hold.go_on.set()
+    assert script.end() == 0, script.said
+    assert asked(stack) == ("cutover", 1)
+    found = yaml.safe_load((stack.pulumi.project / "Pulumi.sim.yaml").read_text())["config"]
+    assert int(found["pgleap:outageBudget"]) == 299
+
+
+def test_a_window_that_is_killed_leaves_no_engine_that_goes_on_to_cutover(stack_at: StackAt) -> None:
+    """Nobody would be there to go back from it."""
+    stack = stack_at("prepare")
+    hold = stack.fleet.holds["db1", "client-gate"] = Hold()
+    script = Script(stack)
+    assert hold.reached.wait(PATIENCE), script.said
+    wait_until(lambda: len(engines(script)) == 2)
+    left = engines(script)
+    script.process.kill()
+    hold.go_on.set()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left))
+    script.end()
+    assert must_read(stack.fleet.primary.machine).authority is Authority.SEALED
+    assert not stack.fleet.target.open
+    assert asked(stack) == ("readonly", 1)
+    # The engine at work lost whom it told, and died with its lock; the one that waited never had any.
+    stack.pulumi.run("cancel", "--yes").checked()
+    status, said = window(stack)
+    assert status == 0, said
+    assert stack.fleet.target.open
 
 
 @pytest.mark.parametrize(

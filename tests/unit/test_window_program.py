@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
+import pytest
+from pulumi.runtime.proto import language_pb2, language_pb2_grpc
+
+from scripts.window import serve_program
 from scripts.window.program import Program
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -52,6 +59,41 @@ def test_it_ends_with_whoever_started_it() -> None:
         while listens(address) and time.monotonic() < until:
             time.sleep(0.05)
         assert not listens(address)
+
+
+def asked(address: str) -> Future[language_pb2.AboutResponse]:
+    """What the program says of itself to an engine that asks; done once it answers."""
+    pool = ThreadPoolExecutor(1)
+    stub = language_pb2_grpc.LanguageRuntimeStub(grpc.insecure_channel(address))
+    answer = pool.submit(stub.About, language_pb2.AboutRequest(), timeout=ENDS_SECONDS)
+    pool.shutdown(wait=False)
+    return answer
+
+
+def test_an_engine_that_was_begun_ahead_waits() -> None:
+    """One that goes on by itself runs cutover while readonly is under way."""
+    with program(PROJECT) as loaded:
+        address = loaded.address()
+        assert address is not None
+        answer = asked(address)
+        refused = language_pb2_grpc.LanguageRuntimeStub(grpc.insecure_channel(address)).Run(language_pb2.RunRequest())
+        assert refused.error == serve_program.NOT_WANTED
+        assert not answer.done()
+        loaded.answer()
+        assert answer.result().executable == sys.executable
+
+
+def test_an_engine_whose_window_died_runs_nothing() -> None:
+    """A window that is killed leaves an engine that waits; nobody would watch what it does then."""
+    with program(PROJECT) as loaded:
+        address = loaded.address()
+        assert address is not None
+        answer = asked(address)
+        assert loaded.process.stdin is not None
+        loaded.process.stdin.close()
+        with pytest.raises(grpc.RpcError):
+            answer.result()
+        assert loaded.process.wait(ENDS_SECONDS) == 0
 
 
 def test_one_that_does_not_load_is_left_to_the_engine(tmp_path: Path) -> None:

@@ -83,9 +83,9 @@ class PulumiUp:
         phase, round_ = self._stack.next_move(address)
         self._stack.pulumi.configure({"pgleap:phase": phase.value, "pgleap:round": round_})
         words: list[Heard] = []
-        with stream(lambda event: words.extend(filter(None, [heard(time.monotonic(), event)]))) as events:
-            outcome = self._stack.pulumi.up(events=events, timeout=_SECONDS)
-            events.hear_out()
+        events = stream(lambda event: words.extend(filter(None, [heard(time.monotonic(), event)])))
+        outcome = self._stack.pulumi.up(events=events, timeout=_SECONDS)
+        events.hear_out()
         outcome.checked()
         return Took(outcome.seconds, span(steps(words)))
 

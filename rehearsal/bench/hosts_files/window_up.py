@@ -32,10 +32,10 @@ def main(project: str, stack: str, phase: str, round_: str) -> int:
         assert loaded is not None
         select.select([loaded], [], [], LOAD_SECONDS)
         began = time.monotonic()
-        with stream(lambda event: words.extend(filter(None, [heard(time.monotonic(), event)]))) as events:
-            over = Over.of(engine.begin_up(Phase(phase), int(round_), events))
-            seconds = time.monotonic() - began
-            events.hear_out()
+        events = stream(lambda event: words.extend(filter(None, [heard(time.monotonic(), event)])))
+        over = Over.of(engine.begin_up(Phase(phase), int(round_), events))
+        seconds = time.monotonic() - began
+        events.hear_out()
     finally:
         engine.close()
     if over.code != 0:
