@@ -48,14 +48,14 @@ def _end_idle(postgres: Postgres, addresses: List[str], grace: float) -> Tuple[i
     literal = ", ".join(f"'{address}'::inet" for address in addresses)
     server = postgres.server
     # The names have moved by now: who comes from here on comes because another name still leads here, and is right to.
-    now_there = postgres.value("clock_timestamp()")
+    moved = server.now()
     ended: Set[int] = set()
     quiet: Optional[float] = None
     deadline = server.monotonic() + grace
     while True:
         rows = postgres.rows(
             f"SELECT pid, host(client_addr) AS client, {ENDED_IF_IDLE} AS ended"
-            f" FROM pg_stat_activity AS session WHERE {CLIENTS} AND client_addr IN ({literal}) AND backend_start <= '{now_there}'"
+            f" FROM pg_stat_activity AS session WHERE {CLIENTS} AND client_addr IN ({literal}) AND backend_start <= to_timestamp({moved!r})"
         )
         ended.update(row["pid"] for row in rows if row["ended"])
         now = server.monotonic()

@@ -16,14 +16,18 @@ OWED_FILE = f"{STATE_FOLDER}/statistics.json"
 OPTIONS = f"{NO_LIMITS} -c default_transaction_read_only=off"
 # Where somebody waits for them.
 GATHER_SECONDS = 86_400.0
+# How long it leaves a DB_A that has just opened to the clients that come over: names and pools move in about that time.
+OPENING_SECONDS = 2
 
 
-def begin(postgres: Postgres, jobs: int) -> None:
-    """Gather them in a unit of its own, in stages: something is better than nothing soon."""
+def begin(postgres: Postgres, jobs: int, after: int = 0) -> None:
+    """Gather them in a unit of its own, in stages: something is better than nothing soon. `after` so many seconds."""
     server = postgres.server
     server.run("systemctl", "stop", UNIT, check=False)
+    wait = ["-p", f"ExecStartPre=/usr/bin/env sleep {after}"] if after else []
     server.run(
-        "systemd-run", f"--unit={UNIT}", "--collect", "--quiet", "-E", f"PGOPTIONS={OPTIONS}", *_command(postgres, jobs, LOCAL_ROLE)
+        "systemd-run", f"--unit={UNIT}", "--no-block", "--collect", "--quiet", *wait, "-E", f"PGOPTIONS={OPTIONS}",
+        *_command(postgres, jobs, LOCAL_ROLE),
     )  # fmt: skip
 
 
@@ -70,7 +74,7 @@ def gather(postgres: Postgres, jobs: int) -> Dict[str, float]:
 
 def stop(server: Server) -> None:
     """Stop it, if it still works: it takes transaction ids, and a fence is proved by them."""
-    if server.run("systemctl", "is-active", UNIT, check=False).stdout.strip() == "active":
+    if server.run("systemctl", "is-active", UNIT, check=False).stdout.strip() in ("active", "activating"):
         owe(server)
         server.run("systemctl", "stop", UNIT)
 
@@ -84,6 +88,6 @@ def resume(postgres: Postgres, jobs: int) -> List[str]:
     """Begin it if it is owed. What was done."""
     if not postgres.server.read_json(OWED_FILE):
         return []
-    begin(postgres, jobs)
+    begin(postgres, jobs, OPENING_SECONDS)
     postgres.server.write_json(OWED_FILE, {})
     return ["gathers statistics"]

@@ -246,11 +246,11 @@ class Fleet(pulumi.ComponentResource):
         return [ReverseReplication(f"{primary.name}-reverse-replication", args, self._own()).step]
 
     def _finish(self, after: Steps) -> Steps:
-        """DB_A first: the old primary's journal is the one that counts, and says finished only once all is."""
+        """Both at once: between readonly and what follows writes are refused. The phase is finished once both are."""
         made: list[Step] = []
-        booted = self._machines.booted
-        for server, side in reversed(self._both()):
-            args = FinishArgs(server, self._args.reach, self._desire.finish(side), [*after, *booted, *made])
-            made = [Finish(f"{server.name}-finish", args, self._own()).step]
-        self.finished = made[-1].facts.apply(lambda facts: {key: facts[key] for key in ("phase", "round")})
-        return made
+        for server, side in self._both():
+            args = FinishArgs(server, self._args.reach, self._desire.finish(side), [*after, *self._machines.booted])
+            made.append(Finish(f"{server.name}-finish", args, self._own()).step)
+        every = pulumi.Output.all(*(step.facts for step in made))
+        self.finished = every.apply(lambda facts: {key: facts[0][key] for key in ("phase", "round")})
+        return list(made)

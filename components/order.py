@@ -83,9 +83,10 @@ ORDER: dict[Phase, Stages] = {
         (Part.TARGET_DATABASE, Part.REVERSE_REPLICATION),
         (Part.TASKS, Part.LOAD_BALANCER),
         (Part.TARGET_GATE,),
+        # Sessions on replicas stay while writes are refused (desired.py): DB_B takes note of the names that come, and that goes before them.
+        (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS),
         (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
-        # Sessions on replicas stay while writes are refused (desired.py): no seal waits for them.
-        (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS, Part.OLD_PRIMARY_GATE),
+        (Part.OLD_PRIMARY_GATE,),
         (Part.FINISH,),
     ),
     # On the way back from cutover writes are refused from the online servers' hosts files on: what can come before them does. (Names

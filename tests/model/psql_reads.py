@@ -191,11 +191,6 @@ def _count_clients(asked: Asked, sql: str) -> str:
     return str(sum(not session.entering for session in asked.cluster.clients))
 
 
-@TABLE.statement("SELECT clock_timestamp();")
-def _clock(asked: Asked, sql: str) -> str:
-    return str(asked.host.world.clock)
-
-
 @TABLE.statement("SELECT 1;")
 def _alive(asked: Asked, sql: str) -> str:
     return "1"

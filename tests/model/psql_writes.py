@@ -31,7 +31,7 @@ def _end_clients(asked: Asked, sql: str) -> list[Row]:
 @TABLE.query("client_addr IN (")
 def _end_idle(asked: Asked, sql: str) -> list[Row]:
     addresses = set(re.findall(r"'([^']+)'::inet", sql))
-    before = re.search(r"backend_start <= '([^']+)'", sql)
+    before = re.search(r"backend_start <= to_timestamp\(([^)]+)\)", sql)
     assert before is not None, sql
     rows = []
     for session in asked.cluster.clients:
