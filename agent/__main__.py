@@ -91,7 +91,9 @@ def act(verb: Verb, desired: Mapping[str, Any], machine: Server, program: Progra
     elif verb in READING:
         facts = verb_function(verb)(desired, server)
     else:
-        with server.only_one("agent", PATIENCE):
+        # Sessions of one group of servers end whatever is done to another's, for whose clients writes are refused meanwhile.
+        lock = f"sessions-{desired['group']}" if verb is Verb.SESSIONS else "agent"
+        with server.only_one(lock, PATIENCE):
             facts = verb_function(verb)(desired, server)
     took = round(server.monotonic() - began, 3)
     return {"server": desired["server"], "verb": verb.value, **facts, "took": took}
