@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pulumi
-from pulumi.runtime.settings import _get_rpc_manager
 
 from agent.states import MOVES, REHEARSAL_MOVES, Phase
 from components import plan, rehearsal_plan
@@ -73,8 +71,3 @@ pulumi.export("finished", declared.finished)
 if declared.instances:
     pulumi.export("instances", declared.instances)
     pulumi.export("onDestroy", on_destroy(settings))
-
-# The SDK waits for every registration, and then for every value. But at this moment no registration has had its turn to begin: it would
-# wait for all values at once, and look at each of them anew whenever one is there, which is most of an `up` of 200 servers. This lets
-# the registrations begin.
-_get_rpc_manager().rpcs.append(asyncio.ensure_future(asyncio.sleep(0)))

@@ -120,9 +120,8 @@ class Fleet(pulumi.ComponentResource):
             return []
         desired = self._desire.announcement(side)
         args = AnnouncementArgs(server, self._args.reach, desired, self._after_agent(server, after))
-        made: Steps = [Announcement(f"{server.name}-announce", args, self._own()).step]
-        self._announced = [*self._announced, *made]
-        return made
+        self._announced = [Announcement(f"{server.name}-announce", args, self._own()).step]
+        return self._announced
 
     def _both(self) -> list[tuple[Server, str]]:
         """The two that can hold the authority, as far as they live, with the side that they are."""
