@@ -39,4 +39,14 @@ def of(*sides: Side) -> Tuple[Check, ...]:
 
 def made(sight: Sight, without: AbstractSet[CheckName] = frozenset()) -> List[Result]:
     """The results of every check for this server's side, but for those of which the caller sees to it himself."""
-    return [make(check, sight) for check in of(Side(sight.desired["side"])) if check.name not in without]
+    checks = [check for check in of(Side(sight.desired["side"])) if check.name not in without]
+
+    def look(those: List[Check]) -> Dict[CheckName, Result]:
+        if those and those[0].long:
+            with sight.again() as own:
+                return {check.name: make(check, own) for check in those}
+        return {check.name: make(check, sight) for check in those}
+
+    parts = [[check for check in checks if not check.long], *([check] for check in checks if check.long)]
+    results = {name: one for part in sight.server.side_by_side(look, parts, len(parts)) for name, one in part.items()}
+    return [results[check.name] for check in checks]

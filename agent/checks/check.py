@@ -40,7 +40,8 @@ class Unseen(Exception):
 class Check:
     """`look` tells what it found, a sentence each, or nothing. It raises Unseen over what cannot be looked at here and now.
 
-    `do` says what helps, as an order to a person; it ends without a full stop, as `why` does.
+    `do` says what helps, as an order to a person; it ends without a full stop, as `why` does. One that is `long` takes seconds, and
+    is made beside the others.
     """
 
     name: CheckName
@@ -49,6 +50,7 @@ class Check:
     why: str
     do: str
     look: Callable[[Sight], List[str]]
+    long: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
@@ -38,6 +39,12 @@ class Sight:
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
+
+    def again(self) -> Sight:
+        """Another look at the same server, with sessions of its own: for whoever looks beside this one."""
+        other = copy(self)
+        other._sessions, other._rows = {}, {}
+        return other
 
     @property
     def old(self) -> Cluster:

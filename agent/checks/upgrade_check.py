@@ -126,5 +126,6 @@ CHECKS = (
         why="pg_upgrade would refuse in the window what its --check refuses now",
         do="mend on the old primary what its reports list (each says how); DB_A has it as soon as it has replayed it",
         look=_pg_upgrade,
+        long=True,
     ),
 )

@@ -5,14 +5,20 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from agent import checks
+from agent.check_names import CheckName
 from agent.checks import catalogue
-from agent.checks.check import Check, Side
+from agent.checks.check import Check, Severity, Side
+from agent.checks.sight import Sight
+from agent.server import Server
 from components.agent_program import PROJECT
+from tests.preflight.places import desired
 
 MODULES = sorted(file.stem for file in Path(checks.__file__).parent.glob("*.py"))
 
@@ -53,3 +59,32 @@ def test_a_server_of_the_application_loads_nothing_for_databases() -> None:
         loaded & {"agent.publisher", "agent.seal", "agent.target", "agent.observe", "agent.checks.database_facts"}
         == set()
     )
+
+
+def test_a_long_check_is_made_beside_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made in its turn, pg_upgrade --check holds up whoever asked the whole fleet; with a session of another's, it reads its answers."""
+    quick_made = threading.Event()
+    looked: list[Sight] = []
+
+    def long(sight: Sight) -> list[str]:
+        looked.append(sight)
+        return [] if quick_made.wait(10) else ["the others were not made meanwhile"]
+
+    def quick(sight: Sight) -> list[str]:
+        looked.append(sight)
+        quick_made.set()
+        return ["found"]
+
+    def check(name: CheckName, look: Callable[[Sight], list[str]], is_long: bool) -> Check:
+        return Check(name, Severity.REFUSE, (Side.TARGET,), "it matters", "mend it", look, is_long)
+
+    both = (check(CheckName.PG_UPGRADE, long, True), check(CheckName.EXTENSIONS_MISSING, quick, False))
+    monkeypatch.setattr(catalogue, "of", lambda _: both)
+    with Sight(desired(tmp_path), Server()) as sight:
+        results = catalogue.made(sight)
+    assert [(result.check.name, result.found) for result in results] == [
+        (CheckName.PG_UPGRADE, []),
+        (CheckName.EXTENSIONS_MISSING, ["found"]),
+    ]
+    assert sight in looked
+    assert len({id(one._sessions) for one in looked}) == 2
