@@ -29,6 +29,7 @@ class Sight:
         self.server = Onlooker(server)
         self._sessions: Dict[str, Session] = {}
         self._rows: Dict[Tuple[str, str], List[Dict[str, Any]]] = {}
+        self._programs: Dict[Tuple[Optional[str], ...], Completed] = {}
 
     def __enter__(self) -> Sight:
         return self
@@ -43,7 +44,7 @@ class Sight:
     def again(self) -> Sight:
         """Another look at the same server, with sessions of its own: for whoever looks beside this one."""
         other = copy(self)
-        other._sessions, other._rows = {}, {}
+        other._sessions, other._rows, other._programs = {}, {}, {}
         return other
 
     @property
@@ -94,7 +95,10 @@ class Sight:
     def program(self, *argv: str, user: Optional[str] = None) -> Completed:
         """Run a program that only reads, for a few seconds at most; its exit status is the caller's to look at. Raises Refusal if there
         is none of that name."""
-        return self.server.run(*argv, user=user, check=False)
+        key = (user, *argv)
+        if key not in self._programs:
+            self._programs[key] = self.server.run(*argv, user=user, check=False)
+        return self._programs[key]
 
     def is_installed(self, cluster: Cluster, program: str = "postgres") -> bool:
         return Path(self.server.path(cluster.program(program))).exists()
