@@ -46,7 +46,9 @@ COMMAND = f"{SUDO} -c {shlex.quote(BOOTSTRAP)}"
 def ask(settings: Settings, *, made: bool, deadline: float = DEADLINE) -> dict[str, Said]:
     """What each server says of itself, by name. `deadline` in seconds is each server's own."""
     desire = Desire(settings)
+    # Servers are asked in this order: DB_A, where pg_upgrade --check runs, takes longest, and then the other databases.
     living = [server for server in settings.servers.values() if not server.lost]
+    living.sort(key=lambda server: (server is not settings.target, server in settings.hosts_servers))
     return _ask(settings, {server.name: to_look_at(desire, server, made=made) for server in living}, deadline)
 
 
