@@ -70,7 +70,9 @@ class Pulumi:
         """The variables that make the plain command line, run by hand in the project, act on this stack."""
         return {
             "PULUMI_HOME": str(self.home),
-            "PULUMI_BACKEND_URL": f"file://{self.backend}",
+            # With metadata the engine keeps a second file beside each of its own and rewrites it in place: the program, which reads its
+            # own outputs, finds it empty at that moment, and the update ends with "failed to load checkpoint: EOF" (seen once).
+            "PULUMI_BACKEND_URL": f"file://{self.backend}?metadata=skip",
             "PULUMI_STACK": self.stack,
             "PULUMI_CONFIG_PASSPHRASE": self.passphrase,
             "PULUMI_SKIP_UPDATE_CHECK": "true",

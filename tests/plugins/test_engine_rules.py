@@ -218,3 +218,12 @@ def wait_for(happened: Callable[[], bool], seconds: float = 30) -> None:
     while not happened():
         assert time.monotonic() < deadline, "expected it within the time, found it did not happen"
         time.sleep(0.02)
+
+
+def test_the_state_is_one_file_that_is_replaced_as_a_whole(project: Project) -> None:
+    """A program that reads its stack's outputs while the engine writes an .attrs anew: "failed to load checkpoint: EOF", once in a while."""
+    stack = project('step("hosts", {"server": "web1"})')
+    stack.up().checked()
+    kept = [file.name for file in stack.backend.rglob("*") if file.is_file()]
+    assert f"{stack.stack}.json" in kept
+    assert [name for name in kept if name.endswith(".attrs")] == []
