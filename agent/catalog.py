@@ -3,13 +3,14 @@ opens, and compared with what is there whenever somebody asks whether the way ba
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping
+from typing import Dict, Iterable, List, Mapping
 
 from agent import coverage
 from agent.postgres import Postgres
 
-Fingerprint = Dict[str, Dict[str, str]]
-"""Database ("" for what all share) -> what it is, as people call it -> a digest of its definition."""
+Fingerprint = Dict[str, str]
+"""What it is, as people call it -> a digest of its definition."""
+SHARED_BY_ALL = ""  # stands where a database's name does
 
 _OURS = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgleap') AND n.nspname !~ '^pg_(toast|temp)'"
 
@@ -64,15 +65,21 @@ SELECT what, md5(string_agg(definition, ';' ORDER BY definition)) AS digest FROM
 """
 
 
-def take(postgres: Postgres, jobs: int) -> Fingerprint:
-    """The fingerprint of a running cluster. `jobs`: databases side by side."""
+def take(postgres: Postgres, jobs: int) -> Dict[str, Fingerprint]:
+    """What all databases of a running cluster are, and what they share. `jobs`: databases side by side."""
     databases = coverage.databases(postgres)
-    each = postgres.server.side_by_side(lambda one: _read(postgres, IN_DATABASE, one), databases, jobs)
-    return {"": _read(postgres, SHARED, "postgres"), **dict(zip(databases, each))}
+    each = postgres.server.side_by_side(lambda one: fingerprint(postgres.rows(IN_DATABASE, one)), databases, jobs)
+    return {SHARED_BY_ALL: shared(postgres), **dict(zip(databases, each))}
 
 
-def _read(postgres: Postgres, query: str, database: str) -> Dict[str, str]:
-    return {row["what"]: row["digest"] for row in postgres.rows(query, database)}
+def shared(postgres: Postgres) -> Fingerprint:
+    """What all databases share."""
+    return fingerprint(postgres.rows(SHARED))
+
+
+def fingerprint(rows: Iterable[Mapping[str, str]]) -> Fingerprint:
+    """Of what IN_DATABASE or SHARED found."""
+    return {row["what"]: row["digest"] for row in rows}
 
 
 def differences(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> List[str]:

@@ -7,7 +7,7 @@ A published table without a replica identity makes its UPDATE and DELETE fail, s
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Protocol, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Protocol, Sequence
 
 DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY oid"
 
@@ -83,9 +83,14 @@ def databases(postgres: Asked) -> List[str]:
 
 def tables(postgres: Asked, database: str, left_out: Iterable[str]) -> List[Table]:
     """Every table of a database. `left_out` names tables of the stack's own choice, `database.schema.table`."""
+    return tables_in(postgres.rows(QUERY, database), database, left_out)
+
+
+def tables_in(rows: Iterable[Mapping[str, Any]], database: str, left_out: Iterable[str]) -> List[Table]:
+    """The same, of what QUERY found in the database."""
     out = set(left_out)
     found = []
-    for row in postgres.rows(QUERY, database):
+    for row in rows:
         full = row["identity"] == "f"
         if f"{database}.{row['name']}" in out:
             why_not = "the stack leaves it out"

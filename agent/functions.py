@@ -6,7 +6,7 @@ They are made on the old primary in `prepare`, before any fence; DB_A has them f
 from __future__ import annotations
 
 import hashlib
-from typing import List
+from typing import Any, List, Mapping, Sequence
 
 from agent import coverage
 from agent.client_rules import READER, REHEARSAL
@@ -91,16 +91,19 @@ MARK = f"pgleap {hashlib.sha256((_OF_A_DATABASE + _OF_THE_SERVER + _GRANTS).enco
 REHEARSAL_MARK = f"pgleap {hashlib.sha256((_configuration(REHEARSAL) + _grants(REHEARSAL)).encode()).hexdigest()[:12]}"
 
 
+# Asked in a database.
+MARKED = "SELECT obj_description(oid, 'pg_namespace') AS mark FROM pg_namespace WHERE nspname = 'pgleap'"
+
+
+def are_whole(marks: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether they are there as they are to be, by what MARKED found."""
+    return bool(marks) and marks[0]["mark"] == MARK
+
+
 def missing(postgres: Postgres) -> List[str]:
     """The databases in which they are not there as they are to be."""
-    marked = "SELECT obj_description(oid, 'pg_namespace') AS mark FROM pg_namespace WHERE nspname = 'pgleap'"
-
-    def is_there(database: str) -> bool:
-        mark = postgres.rows(marked, database)
-        return bool(mark) and mark[0]["mark"] == MARK
-
     databases = coverage.databases(postgres)
-    there = postgres.server.side_by_side(is_there, databases, AT_ONCE)
+    there = postgres.server.side_by_side(lambda one: are_whole(postgres.rows(MARKED, one)), databases, AT_ONCE)
     return [database for database, found in zip(databases, there) if not found]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from agent.client_rules import LOCAL_ROLE
 from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
@@ -89,8 +89,23 @@ class Postgres:
         return self._psql(sql, database, writing=writing, as_role=as_role).stdout.strip()
 
     def rows(self, query: str, database: str = "postgres") -> List[Dict[str, Any]]:
-        text = self.execute(f"SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM ({query}) q;", database)
-        found: List[Dict[str, Any]] = json.loads(text)
+        return self.each_rows([query], database)[0]
+
+    def each_rows(
+        self, queries: Sequence[str], database: str = "postgres", after: Sequence[str] = ()
+    ) -> List[List[Dict[str, Any]]]:
+        """What each query finds, in one session: each start of psql costs more than most queries do. `after` these statements, which write
+        and must print nothing."""
+        statements = [
+            *after,
+            *(f"SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM ({query}) q;" for query in queries),
+        ]
+        text = self.execute("\n".join(statements), database, writing=bool(after))
+        found, decoder = [], json.JSONDecoder()
+        while text:
+            rows, end = decoder.raw_decode(text)
+            found.append(rows)
+            text = text[end:].lstrip()
         return found
 
     def row(self, query: str, database: str = "postgres") -> Dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from functools import partial
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from agent import catalog, coverage, functions
+from agent.catalog import Fingerprint
 from agent.coverage import Table
 from agent.own_names import PUBLICATION
 from agent.postgres import Postgres, wait_until
@@ -32,21 +33,24 @@ def slot_of(database: str) -> str:
 def make_ready(postgres: Postgres, left_out: Sequence[str], jobs: int, compared: bool = True) -> List[str]:
     """Have the stream ready to start, and remember what the catalog was. What was done. `jobs`: databases side by side; `compared`:
     whether the way back will compare what both sides hold."""
-    # A database that was made since the fence was prepared has no functions to be compared by; it is told to have no slot.
-    without = functions.missing(postgres) if compared else []
-    databases = [database for database in coverage.databases(postgres) if database not in without]
+    databases = coverage.databases(postgres)
     side_by_side = postgres.server.side_by_side
-    found = dict(zip(databases, side_by_side(partial(_tables, postgres, left_out), databases, jobs)))
+    seen = zip(databases, side_by_side(partial(_look, postgres, left_out), databases, jobs))
+    # A database that was made since the fence was prepared has no functions to be compared by; it is told to have no slot.
+    found = {database: tables for database, (comparable, tables) in seen if comparable or not compared}
     _remember_identities(postgres.server, found)
-    side_by_side(lambda database: _publish(postgres, database, found[database]), databases, jobs)
-    postgres.server.write_json(BASELINE_FILE, catalog.take(postgres, jobs))
+    fingerprints = side_by_side(lambda one: _publish(postgres, one, found.get(one)), databases, jobs)
+    baseline = {catalog.SHARED_BY_ALL: catalog.shared(postgres), **dict(zip(databases, fingerprints))}
+    postgres.server.write_json(BASELINE_FILE, baseline)
     carried = sum(table.is_covered for tables in found.values() for table in tables)
-    progress(f"ready to lead a stream back: {carried} tables in {len(databases)} databases")
-    return [f"made {len(databases)} slots for a stream back"]
+    progress(f"ready to lead a stream back: {carried} tables in {len(found)} databases")
+    return [f"made {len(found)} slots for a stream back"]
 
 
-def _tables(postgres: Postgres, left_out: Sequence[str], database: str) -> List[Table]:
-    return coverage.tables(postgres, database, left_out)
+def _look(postgres: Postgres, left_out: Sequence[str], database: str) -> Tuple[bool, List[Table]]:
+    """Whether a database has the functions that it is compared by, and its tables."""
+    marks, rows = postgres.each_rows([functions.MARKED, coverage.QUERY], database)
+    return functions.are_whole(marks), coverage.tables_in(rows, database, left_out)
 
 
 def _remember_identities(server: Server, found: Dict[str, List[Table]]) -> None:
@@ -58,7 +62,13 @@ def _remember_identities(server: Server, found: Dict[str, List[Table]]) -> None:
     server.write_json(IDENTITIES_FILE, before)
 
 
-def _publish(postgres: Postgres, database: str, tables: Sequence[Table]) -> None:
+def _publish(postgres: Postgres, database: str, tables: Optional[Sequence[Table]]) -> Fingerprint:
+    """Make publication and slot of a database, but for None; its fingerprint from then on."""
+    statements = [] if tables is None else _publication(database, tables)
+    return catalog.fingerprint(postgres.each_rows([catalog.IN_DATABASE], database, after=statements)[0])
+
+
+def _publication(database: str, tables: Sequence[Table]) -> List[str]:
     covered = [table for table in tables if table.is_covered]
     statements = [f"DROP PUBLICATION IF EXISTS {PUBLICATION};", f"CREATE PUBLICATION {PUBLICATION};"]
     statements += [f"ALTER TABLE {table.name} REPLICA IDENTITY FULL;" for table in covered if table.needs_full]
@@ -67,10 +77,10 @@ def _publish(postgres: Postgres, database: str, tables: Sequence[Table]) -> None
         statements.append(f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {names};")
     slot = slot_of(database)
     statements.append(
-        f"SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')"
-        f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}');"
+        f"DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{slot}') THEN"
+        f" PERFORM pg_create_logical_replication_slot('{slot}', 'pgoutput'); END IF; END $$;"
     )
-    postgres.execute("\n".join(statements), database, writing=True)
+    return statements
 
 
 def take_away(postgres: Postgres) -> List[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import fcntl
+import itertools
 import json
 import os
 import pwd
@@ -59,6 +60,11 @@ class Server:
 
     def path(self, absolute: str) -> Path:
         return self.root / self.place(absolute).lstrip("/")
+
+    def kernel(self) -> Tuple[int, int]:
+        """The version of Linux, such as (5, 10)."""
+        major, minor = os.uname().release.split(".")[:2]
+        return int(major), int("".join(itertools.takewhile(str.isdigit, minor)) or "0")
 
     def monotonic(self) -> float:
         return time.monotonic()

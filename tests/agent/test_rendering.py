@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,3 +99,27 @@ def test_pg_upgrade_is_told_where_debian_keeps_its_configuration() -> None:
     assert argv[-1] == "--check"
     assert any("config_file=/etc/postgresql/15/main/postgresql.conf" in part for part in argv)
     assert all("hba_file=" in part for part in argv if part.startswith(("--old-options", "--new-options")))
+
+
+@pytest.mark.parametrize(
+    ("version", "kernel", "options"),
+    [
+        (17, (5, 8), ["--sync-method=syncfs"]),
+        (18, (6, 1), ["--sync-method=syncfs"]),
+        (17, (5, 4), []),
+        (17, (4, 18), []),
+        (16, (6, 1), []),
+    ],
+)
+def test_the_new_cluster_is_synced_by_file_system_where_that_is_as_safe(
+    version: int, kernel: tuple[int, int], options: list[str]
+) -> None:
+    """A pg_upgrade that does not know the option fails in the window; an older kernel does not tell it what was not written."""
+    assert pg_upgrade.sync_method(version, kernel) == options
+
+
+def test_the_kernel_is_read_whatever_stands_behind_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release candidate's name that is no number would end the window."""
+    for release, version in (("5.10.0-28-amd64", (5, 10)), ("6.1-rc3", (6, 1)), ("4.18.0-553.el8_10.x86_64", (4, 18))):
+        monkeypatch.setattr("os.uname", lambda release=release: type("Named", (), {"release": release}))
+        assert Server().kernel() == version

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from tests.model.programs import Call
 
 TABLES = (psql_rehearsal.TABLE, psql_replicas.TABLE, psql_reads.TABLE, psql_writes.TABLE)
-WRAPPED = re.compile(r"SELECT coalesce\(json_agg\(row_to_json\(q\)\), '\[\]'\) FROM \((.*)\) q;", re.DOTALL)
+WRAPPER = r"SELECT coalesce\(json_agg\(row_to_json\(q\)\), '\[\]'\) FROM \("
+WRAPPED = re.compile(WRAPPER + r"(.*)\) q;", re.DOTALL)
 
 
 def psql(machine: Machine, call: Call) -> Completed:
@@ -62,7 +63,12 @@ def password_in(machine: Machine, user: str, passfile: str) -> str | None:
 
 
 def answer(asked: Asked, sql: str) -> str:
-    """Raises DatabaseError, and AssertionError on what no table knows."""
+    """Raises DatabaseError, and AssertionError on what no table knows. Queries that rows come back from each stand for themselves."""
+    texts = [_answer_to_one(asked, part) for part in re.split(f"\n(?={WRAPPER})", sql)]
+    return "\n".join(text for text in texts if text)
+
+
+def _answer_to_one(asked: Asked, sql: str) -> str:
     wrapped = WRAPPED.fullmatch(sql.strip())
     for table in TABLES:
         if wrapped is not None:
