@@ -10,7 +10,6 @@ from agent.postgres import Postgres
 
 Fingerprint = Dict[str, str]
 """What it is, as people call it -> a digest of its definition."""
-SHARED_BY_ALL = ""  # stands where a database's name does
 
 _OURS = "n.nspname NOT IN ('pg_catalog', 'information_schema', 'pgleap') AND n.nspname !~ '^pg_(toast|temp)'"
 
@@ -69,12 +68,12 @@ def take(postgres: Postgres, jobs: int) -> Dict[str, Fingerprint]:
     """What all databases of a running cluster are, and what they share. `jobs`: databases side by side."""
     databases = coverage.databases(postgres)
     each = postgres.server.side_by_side(lambda one: fingerprint(postgres.rows(IN_DATABASE, one)), databases, jobs)
-    return {SHARED_BY_ALL: shared(postgres), **dict(zip(databases, each))}
+    return whole(postgres, dict(zip(databases, each)))
 
 
-def shared(postgres: Postgres) -> Fingerprint:
-    """What all databases share."""
-    return fingerprint(postgres.rows(SHARED))
+def whole(postgres: Postgres, each: Mapping[str, Fingerprint]) -> Dict[str, Fingerprint]:
+    """With the fingerprint of what all databases share, which stands where a database's name does: ""."""
+    return {"": fingerprint(postgres.rows(SHARED)), **each}
 
 
 def fingerprint(rows: Iterable[Mapping[str, str]]) -> Fingerprint:

@@ -38,6 +38,11 @@ def wait_until(
         server.sleep(POLL_SECONDS)
 
 
+def as_json(query: str) -> str:
+    """A statement that prints all rows of a query as one JSON list of objects."""
+    return f"SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM ({query}) q;"
+
+
 class Postgres:
     """The cluster on this server, reached by root over the socket as pgleap's own local role (see client_rules).
 
@@ -96,10 +101,7 @@ class Postgres:
     ) -> List[List[Dict[str, Any]]]:
         """What each query finds, in one session: each start of psql costs more than most queries do. `after` these statements, which write
         and must print nothing."""
-        statements = [
-            *after,
-            *(f"SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM ({query}) q;" for query in queries),
-        ]
+        statements = [*after, *(as_json(query) for query in queries)]
         text = self.execute("\n".join(statements), database, writing=bool(after))
         found, decoder = [], json.JSONDecoder()
         while text:

@@ -40,8 +40,7 @@ def make_ready(postgres: Postgres, left_out: Sequence[str], jobs: int, compared:
     found = {database: tables for database, (comparable, tables) in seen if comparable or not compared}
     _remember_identities(postgres.server, found)
     fingerprints = side_by_side(lambda one: _publish(postgres, one, found.get(one)), databases, jobs)
-    baseline = {catalog.SHARED_BY_ALL: catalog.shared(postgres), **dict(zip(databases, fingerprints))}
-    postgres.server.write_json(BASELINE_FILE, baseline)
+    postgres.server.write_json(BASELINE_FILE, catalog.whole(postgres, dict(zip(databases, fingerprints))))
     carried = sum(table.is_covered for tables in found.values() for table in tables)
     progress(f"ready to lead a stream back: {carried} tables in {len(found)} databases")
     return [f"made {len(found)} slots for a stream back"]

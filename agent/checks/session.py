@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Optional, Tuple
 
+from agent.postgres import as_json
 from agent.report import Refusal
 from agent.server import Server
 
@@ -27,7 +28,7 @@ class Session:
 
     def rows(self, query: str) -> List[Dict[str, Any]]:
         """The rows of a query. Raises Refusal with PostgreSQL's message."""
-        asked = f"SELECT coalesce(json_agg(row_to_json(q)), '[]') FROM ({query}) q;\n\\echo {MARK} :ERROR\n"
+        asked = f"{as_json(query)}\n\\echo {MARK} :ERROR\n"
         lines: List[str] = []
         try:
             self._process.stdin.write(asked.encode())  # type: ignore[union-attr]
