@@ -100,7 +100,7 @@ class Postgres:
         self, queries: Sequence[str], database: str = "postgres", after: Sequence[str] = ()
     ) -> List[List[Dict[str, Any]]]:
         """What each query finds, in one session: each start of psql costs more than most queries do. `after` these statements, which write
-        and must print nothing."""
+        and print empty lines at most."""
         statements = [*after, *(as_json(query) for query in queries)]
         text = self.execute("\n".join(statements), database, writing=bool(after))
         found, decoder = [], json.JSONDecoder()

@@ -105,11 +105,13 @@ class Database:
 
 
 @contextmanager
-def running(folder: Path, settings: Mapping[str, str] | None = None, initdb: Sequence[str] = ()) -> Iterator[Database]:
-    """A fresh server of the oldest version there is, gone afterwards."""
+def running(
+    folder: Path, settings: Mapping[str, str] | None = None, initdb: Sequence[str] = (), binaries: Path | None = None
+) -> Iterator[Database]:
+    """A fresh server, of the oldest version there is or of these binaries, gone afterwards."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        found = Database(folder, free.getsockname()[1], BINARIES[0], dict(settings or {}))
+        found = Database(folder, free.getsockname()[1], binaries or BINARIES[0], dict(settings or {}))
     if os.geteuid() == 0:
         # pytest's folders are their maker's alone; the server's user has to get through them.
         for parent in (folder, *folder.parents):
