@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Set, Tuple
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side
@@ -51,26 +51,29 @@ class Available(NamedTuple):
         return came.get(self.default)
 
 
-def available(folder: Path) -> Dict[str, Available]:
-    """The extensions in a share folder (documentation, "Extension Files")."""
+def available(folder: Path, names: Iterable[str]) -> Dict[str, Available]:
+    """Those of these extensions that a share folder has (documentation, "Extension Files"). Of the others, dozens in any installation,
+    nothing is read."""
     found = {}
-    for control in sorted((folder / "extension").glob("*.control")):
-        if "--" in control.stem:
-            continue  # of one version: it may not say where the scripts are
+    for name in sorted(names):
+        control = folder / "extension" / f"{name}.control"
+        if not control.is_file():
+            continue
         said = dict(re.findall(r"^\s*(\w+)\s*=\s*'?([^'\n]*)'?", control.read_text(errors="replace"), re.MULTILINE))
         scripts = folder / said.get("directory", "extension")
-        parts = [(script.stem.split("--")[1:], script) for script in scripts.glob(f"{control.stem}--*--*.sql")]
+        parts = [(script.stem.split("--")[1:], script) for script in scripts.glob(f"{name}--*--*.sql")]
         steps = {(part[0], part[1]): script for part, script in parts if len(part) == 2}
-        found[control.stem] = Available(said.get("default_version", "").strip(), steps)
+        found[name] = Available(said.get("default_version", "").strip(), steps)
     return found
 
 
 def _seen(sight: Sight) -> Tuple[Dict[str, List[str]], Dict[str, Available], str]:
-    """What is installed ("name version" -> databases), what the new version has, and where."""
+    """What is installed ("name version" -> databases), what the new version has of it, and where."""
     must_be_standby(sight)
     share = share_folder(sight)
     rows = [{**row, "both": f"{row['name']} {row['version']}"} for row in in_each(sight, INSTALLED)]
-    return by_database(rows, "both"), available(sight.server.path(share)), f"{share}/extension"
+    there = available(sight.server.path(share), {row["name"] for row in rows})
+    return by_database(rows, "both"), there, f"{share}/extension"
 
 
 def _missing(sight: Sight) -> List[str]:

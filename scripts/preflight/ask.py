@@ -1,6 +1,7 @@
 """Asking all servers at once, with this checkout's agent, and installing nothing: before `prepare` there is none on the servers.
 
-The agent travels on standard input, ahead of the desired state, and is loaded from the memory of the process that reads it.
+The agent travels on standard input, ahead of the desired state, and is loaded from the memory of the process that reads it. Where the very
+same one is installed, that is loaded: its modules are compiled, which saves half of what a server has to do (0.1 s of a processor).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.agent_program import agent_program
+from components.agent_program import INSTALLED, agent_program
 from components.desired import Desire
 from components.desired_preflight import preflight
 from components.settings import Role, Server, Settings
@@ -31,10 +32,20 @@ if sys.version_info < (3, 9):
     sys.exit({OLD_PYTHON})
 began = time.monotonic()
 sys.dont_write_bytecode = True
-memory = os.memfd_create("pgleap")
-with open(memory, "wb", closefd=False) as file:
-    file.write(base64.b64decode(sys.stdin.buffer.readline()))
-sys.path.insert(0, "/proc/self/fd/%d" % memory)
+digest, program = sys.stdin.buffer.readline().split()
+archive = {INSTALLED!r}
+try:
+    with open(archive, "rb") as file:
+        file.seek(-len(digest), os.SEEK_END)
+        is_installed = file.read() == digest
+except OSError:
+    is_installed = False
+if not is_installed:
+    memory = os.memfd_create("pgleap")
+    with open(memory, "wb", closefd=False) as file:
+        file.write(base64.b64decode(program))
+    archive = "/proc/self/fd/%d" % memory
+sys.path.insert(0, archive)
 from agent.__main__ import main
 status = main(["preflight"])
 print(json.dumps({{"clock": time.time(), "took": time.monotonic() - began}}))
@@ -60,8 +71,9 @@ def ask_facts(settings: Settings, servers: Iterable[Server], deadline: float = D
 
 
 def _ask(settings: Settings, wanted: Mapping[str, Mapping[str, Any]], deadline: float) -> dict[str, Said]:
-    program = base64.b64encode(agent_program().file.read_bytes()).decode()
-    asked = {name: f"{program}\n{json.dumps(each)}" for name, each in wanted.items()}
+    agent = agent_program()
+    program = base64.b64encode(agent.file.read_bytes()).decode()
+    asked = {name: f"{agent.sha256} {program}\n{json.dumps(each)}" for name, each in wanted.items()}
     return {name: read(answer) for name, answer in fleet_ssh.ask(settings, COMMAND, asked, deadline).items()}
 
 

@@ -138,4 +138,4 @@ def test_scripts_in_a_folder_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "extension" / "some.control").write_text("default_version = '2'\ndirectory = 'own'\n")
     script = tmp_path / "own" / "some--1--2.sql"
     script.write_text("")
-    assert available(tmp_path) == {"some": Available("2", {("1", "2"): script})}
+    assert available(tmp_path, ["some", "none"]) == {"some": Available("2", {("1", "2"): script})}

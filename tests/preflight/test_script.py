@@ -16,7 +16,8 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from agent.check_names import CheckName
-from components.agent_program import agent_program
+from agent.install import compiled
+from components.agent_program import INSTALLED, agent_program
 from components.config_errors import SettingsError
 from components.desired import Desire
 from components.settings import Settings
@@ -178,40 +179,66 @@ def test_servers_that_are_still_to_be_made_are_not_reached_for() -> None:
     assert {"db-a", "db-c"} < set(ask.to_look_at(desire, web1, made=True)["databases"])
 
 
-def bootstrap(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
-    """What a shell on a server does, with a `sudo` that asks nobody."""
-    sudo = folder / "bin" / "sudo"
-    sudo.parent.mkdir()
+WEB1 = {
+    "server": "web1", "address": "127.0.0.1", "side": "server", "names": {}, "databases": {}, "reload": "", "postgres": {"port": 5432},
+}  # fmt: skip
+
+
+def sent(program: str, desired: str = json.dumps(WEB1)) -> str:
+    """What a server reads, with this in the place of the agent."""
+    return f"{agent_program().sha256} {program}\n{desired}"
+
+
+def bootstrap(folder: Path, text: str, installed: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    """What a shell on a server does, with a `sudo` that asks nobody, and this agent installed."""
+    sudo, home = folder / "bin" / "sudo", folder / "home"
+    for made in (sudo.parent, home):
+        made.mkdir()
     sudo.write_text('#!/bin/sh\n[ "$1" = -n ] && shift && exec "$@"\n')
     sudo.chmod(0o755)
-    home = folder / "home"
-    home.mkdir()
+    agent = folder / "agent.pyz"
+    if installed is not None:
+        agent.write_bytes(installed)
     environment = {"PATH": f"{sudo.parent}:{os.environ['PATH']}", "HOME": str(home), "TMPDIR": str(home)}
-    return subprocess.run(
-        ["/bin/sh", "-c", ask.COMMAND], input=text, text=True, capture_output=True, env=environment, cwd=home, check=False
-    )  # fmt: skip
+    assert INSTALLED in ask.COMMAND
+    command = ["/bin/sh", "-c", ask.COMMAND.replace(INSTALLED, str(agent))]
+    return subprocess.run(command, input=text, text=True, capture_output=True, env=environment, cwd=home, check=False)
 
 
-def test_the_agent_is_loaded_from_memory_and_leaves_no_file(tmp_path: Path) -> None:
-    """Before `prepare` nothing of pgleap's is on any server, and preflight must not be what puts it there."""
-    desired = {
-        "server": "web1", "address": "127.0.0.1", "side": "server", "names": {}, "databases": {}, "reload": "",
-        "postgres": {"port": 5432},
-    }  # fmt: skip
-    program = base64.b64encode(agent_program().file.read_bytes()).decode()
-    done = bootstrap(tmp_path, f"{program}\n{json.dumps(desired)}")
-    assert done.returncode == 0, done.stderr
-    said = ask.read(Answer(0, done.stdout, done.stderr))
-    assert said.why == ""
-    assert {"hosts-file", "ports"} <= {check["name"] for check in said.checks}
+def is_whole(done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether all checks of a server of the application were made."""
+    said = ask.read(Answer(done.returncode, done.stdout, done.stderr))
+    assert said.why == "", done.stderr
     assert said.clock is not None
     assert 0 < said.took < 60
+    return {"hosts-file", "ports"} <= {check["name"] for check in said.checks}
+
+
+@pytest.fixture(scope="module")
+def program() -> str:
+    """The agent as it travels."""
+    return base64.b64encode(agent_program().file.read_bytes()).decode()
+
+
+def test_the_agent_is_loaded_from_memory_and_leaves_no_file(tmp_path: Path, program: str) -> None:
+    """Before `prepare` nothing of pgleap's is on any server, and preflight must not be what puts it there."""
+    assert is_whole(bootstrap(tmp_path, sent(program)))
     assert list((tmp_path / "home").rglob("*")) == []
 
 
-def test_what_the_agent_refuses_is_an_answer(tmp_path: Path) -> None:
-    program = base64.b64encode(agent_program().file.read_bytes()).decode()
-    done = bootstrap(tmp_path, f"{program}\nno json")
+def test_the_very_same_agent_that_is_installed_is_loaded(tmp_path: Path) -> None:
+    """Not taken, each server compiles what it has compiled already, and nobody sees why preflight is slow."""
+    assert is_whole(bootstrap(tmp_path, sent("none"), compiled(agent_program().file.read_bytes())))
+
+
+@pytest.mark.parametrize("installed", [b"", b"no agent", compiled(b"PK\5\6" + bytes(18))])
+def test_another_agent_that_is_installed_is_not(tmp_path: Path, program: str, installed: bytes) -> None:
+    """Of another release it would make other checks than are told of."""
+    assert is_whole(bootstrap(tmp_path, sent(program), installed))
+
+
+def test_what_the_agent_refuses_is_an_answer(tmp_path: Path, program: str) -> None:
+    done = bootstrap(tmp_path, sent(program, "no json"))
     assert done.returncode == 1
     assert "JSONDecodeError" in ask.read(Answer(1, done.stdout, done.stderr)).why
 
