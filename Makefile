@@ -61,7 +61,7 @@ figures: $(INSTALLED)  ## keep the last rehearsal's report in docs/rehearsal/, a
 trials: $(INSTALLED)  ## windows on data of seven shapes, each forecast beforehand; writes docs/forecast.json; twenty minutes; WINDOWS=
 	$(BIN)/python -m rehearsal trials $(if $(WINDOWS),--windows $(WINDOWS))
 
-bench: $(INSTALLED)  ## pgleap beside an expert by hand, Ansible, pyinfra, and on large fleets; writes docs/performance.md; an hour; RUNS=, ONLY=
+bench: $(INSTALLED)  ## pgleap beside an expert by hand, Ansible, pyinfra, and on large fleets; writes docs/performance.md; an hour and a half; RUNS=, ONLY=
 	$(BIN)/python -m rehearsal bench $(if $(RUNS),--runs $(RUNS)) $(foreach part,$(ONLY),--only $(part))
 
 lab: $(INSTALLED)  ## the same fleet with its traffic, left running for you; CONFIG=, DATA=, TRAFFIC=, SCHEMA=

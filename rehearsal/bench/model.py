@@ -52,9 +52,17 @@ class Windows(Found):
 
 
 class WindowBench(Found):
-    """All shapes."""
+    """Shapes that were measured on one machine, from one commit, with as many runs each."""
 
     machine: Machine
     commit: str | None
     runs: int
     shapes: list[Windows]
+
+    def after(self, kept: WindowBench | None) -> WindowBench:
+        """This, and before it those shapes of what was kept that are of the same machine, commit and runs: others say nothing beside it."""
+        if kept is None or (kept.machine, kept.commit, kept.runs) != (self.machine, self.commit, self.runs):
+            return self
+        fresh = {one.shape for one in self.shapes}
+        stay = [one for one in kept.shapes if one.shape not in fresh]
+        return self.model_copy(update={"shapes": [*stay, *self.shapes]})

@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -45,10 +45,11 @@ SIZE = "SELECT sum(pg_database_size(oid)) FROM pg_database"
 JOBS = 2
 
 
-def measure(wanted: Sequence[Shape], runs: int, report: Report) -> WindowBench:
-    """Every shape, `runs` times by each way. Raises LabError, DrillError, CommandFailedError."""
-    found = [_shape(one, runs, report) for one in wanted]
-    return WindowBench(machine=facts.machine(), commit=facts.commit(), runs=runs, shapes=found)
+def measure(wanted: Sequence[Shape], runs: int, report: Report) -> Iterator[WindowBench]:
+    """Every shape, `runs` times by each way; each as soon as it is there, by itself. Raises LabError, DrillError, CommandFailedError."""
+    machine, commit = facts.machine(), facts.commit()
+    for one in wanted:
+        yield WindowBench(machine=machine, commit=commit, runs=runs, shapes=[_shape(one, runs, report)])
 
 
 def _shape(shape: Shape, runs: int, report: Report) -> Windows:

@@ -51,6 +51,17 @@ def test_medians_and_ratios() -> None:
     assert odd.above(WINDOW, FLOOR) == pytest.approx(-2.0)
 
 
+def test_a_shape_that_was_measured_stays_beside_the_next() -> None:
+    """A run that fails after an hour has measured nothing, or what was measured on other code stands in one table with it."""
+    whole = found()
+    small, odd = (whole.model_copy(update={"shapes": [shape]}) for shape in whole.shapes)
+    assert odd.after(small.after(None)) == whole
+    again = small.model_copy(update={"shapes": [small.shapes[0].model_copy(update={"writes": 1})]})
+    assert [(one.shape, one.writes) for one in again.after(whole).shapes] == [("odd", 100), ("small", 1)]
+    for other in ({"commit": "another"}, {"runs": 5}, {"machine": MACHINE.model_copy(update={"cores": 4})}):
+        assert odd.after(small.model_copy(update=other)) == odd
+
+
 def test_the_table_says_what_was_found() -> None:
     """A figure in the wrong column is believed."""
     lines = page.windows(found())
