@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 
 from agent.states import MOVES, REHEARSAL_MOVES, Phase
-from components import plan, rehearsal_plan
+from components import plan, registrations, rehearsal_plan
 from components.agent_program import agent_program
 from components.fleet import Fleet
 from components.fleet_args import FleetArgs
@@ -71,3 +71,4 @@ pulumi.export("finished", declared.finished)
 if declared.instances:
     pulumi.export("instances", declared.instances)
     pulumi.export("onDestroy", on_destroy(settings))
+registrations.begin()

@@ -13,7 +13,7 @@ from typing import Any
 
 import pulumi
 from pulumi.runtime import mocks, rpc, set_all_config
-from pulumi.runtime.settings import get_root_resource
+from pulumi.runtime.settings import SETTINGS, get_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
@@ -182,7 +182,8 @@ def declare(
     mocks.set_mocks(servers, project="pgleap", stack="sim", preview=preview, monitor=monitor)
     coded = {f"pgleap:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
     set_all_config(coded, [f"pgleap:{key}" for key in SECRETS])
-    # The SDK keeps one stack for all programs of a process.
+    # The SDK keeps one stack for all programs of a process, and the values that one which was refused never got: it would wait for them.
+    SETTINGS.outputs.clear()
     stack = get_root_resource()
     assert isinstance(stack, Stack)
     stack.outputs.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pulumi
 
+from components import registrations
 from components.agent import Agent, AgentArgs
 from components.agent_program import agent_program
 from components.desired import Desire
@@ -31,3 +32,4 @@ for server in settings.online:
     HostsFile(f"{server.name}-hosts-file", HostsFileArgs(server, reach, wanted, [agent.installed]), own)
 pulumi.export("phase", settings.phase.value)
 pulumi.export("round", settings.round)
+registrations.begin()
