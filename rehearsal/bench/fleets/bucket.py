@@ -51,8 +51,7 @@ class Bucket:
 
     def fill(self, folder: Path) -> None:
         """Have the files below `folder` in it, and nothing else; the counts begin anew."""
-        for found in self._client.list_objects_v2(Bucket=NAME).get("Contents", []):
-            self._client.delete_object(Bucket=NAME, Key=found["Key"])
+        self._empty()
         for file in folder.rglob("*"):
             if file.is_file():
                 self._client.put_object(Bucket=NAME, Key=str(file.relative_to(folder)), Body=file.read_bytes())
@@ -64,6 +63,15 @@ class Bucket:
             file = folder / found["Key"]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(self._client.get_object(Bucket=NAME, Key=found["Key"])["Body"].read())
+
+    def remove(self) -> None:
+        """It is gone then: moto keeps a bucket for as long as the process lives, and the next fleet's has the same name."""
+        self._empty()
+        self._client.delete_bucket(Bucket=NAME)
+
+    def _empty(self) -> None:
+        for found in self._client.list_objects_v2(Bucket=NAME).get("Contents", []):
+            self._client.delete_object(Bucket=NAME, Key=found["Key"])
 
     def writes(self, key: str) -> int:
         """How often an object was written."""
@@ -82,7 +90,10 @@ def served() -> Iterator[Bucket]:
     try:
         bucket = Bucket(server.server_port)
         counted.bucket = bucket
-        yield bucket
+        try:
+            yield bucket
+        finally:
+            bucket.remove()
     finally:
         server.shutdown()
         thread.join()
