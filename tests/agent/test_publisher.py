@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic, sleep
 
 import pytest
 
@@ -16,6 +15,7 @@ from agent.cluster import from_desired
 from agent.postgres import Postgres
 from agent.server import Server
 from tests.preflight.databases import BINARIES, Database, running
+from tests.preflight.standbys import until
 
 pytestmark = [
     pytest.mark.postgres,
@@ -35,7 +35,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 
 class Client:
-    """A session that begins a transaction at once; `xid` is its id."""
+    """A session that begins a transaction at once; `xid` is its id. It ends with the block, or who waits for it would wait for ever."""
 
     def __init__(self, database: Database) -> None:
         psql = [
@@ -53,6 +53,13 @@ class Client:
         assert self._process.stdout is not None
         self.xid = self._process.stdout.readline().strip()
 
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
     def commits(self, work: str = "") -> None:
         self._say(f"{work} COMMIT;")
         self._process.communicate(timeout=PATIENCE_SECONDS)
@@ -63,13 +70,6 @@ class Client:
         self._process.stdin.flush()
 
 
-def until(look: Callable[[], bool]) -> None:
-    began = monotonic()
-    while not look():
-        assert monotonic() - began < PATIENCE_SECONDS
-        sleep(0.02)
-
-
 def test_a_slot_while_others_change_the_catalog(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -78,18 +78,17 @@ def test_a_slot_while_others_change_the_catalog(
     cluster = from_desired(database.desired()["postgres"])
     postgres = Postgres(Server(tmp_path), cluster, "127.0.0.1", role="postgres")
 
-    def waits_for(client: Client) -> bool:
-        asked = f"SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid::text = '{client.xid}'"
-        return database.sql(asked).strip() == "1"
+    def until_it_waits_for(client: Client) -> None:
+        waits = f"SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND transactionid::text = '{client.xid}')"
+        until(database, waits, PATIENCE_SECONDS)
 
-    earlier = Client(database)
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, Client(database) as earlier:
         made = pool.submit(publisher.make_ready, postgres, [], 1, compared=False)
-        until(lambda: waits_for(earlier))
-        later = Client(database)
-        earlier.commits()
-        until(lambda: waits_for(later))
-        later.commits("CREATE TABLE fresh (id int);")
+        until_it_waits_for(earlier)
+        with Client(database) as later:
+            earlier.commits()
+            until_it_waits_for(later)
+            later.commits("CREATE TABLE fresh (id int);")
         assert made.result(PATIENCE_SECONDS) == ["made 1 slots for a stream back"]
     slot = database.sql(SLOTS)
     assert slot.startswith(publisher.slot_of("postgres"))

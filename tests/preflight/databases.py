@@ -73,11 +73,14 @@ class Database:
     def look(self, name: CheckName, **desired: Any) -> Result:
         """One check of this server, for a desired state of which `desired` replaces parts."""
         (check,) = (one for one in catalogue.of(*Side) if one.name is name)
-        asked = {**self.desired(), "side": check.sides[0].value, **desired}
-        sight = OnLoopback(asked, Server())
-        sight.socket_folder = str(self.folder)
-        with sight:
+        with self.sight(**{"side": check.sides[0].value, **desired}) as sight:
             return make(check, sight)
+
+    def sight(self, **desired: Any) -> Sight:
+        """A look at this server, for a desired state of which `desired` replaces parts."""
+        sight = OnLoopback({**self.desired(), **desired}, Server())
+        sight.socket_folder = str(self.folder)
+        return sight
 
     def found(self, name: CheckName, **desired: Any) -> list[str]:
         """What a check finds, which must have been made."""

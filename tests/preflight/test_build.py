@@ -10,7 +10,7 @@ from agent.check_names import CheckName
 from agent.checks import build
 from agent.checks.sight import Sight
 from agent.server import Server
-from tests.preflight.databases import BINARIES, Database, OnLoopback, running
+from tests.preflight.databases import BINARIES, Database, running
 from tests.preflight.places import desired, look, program
 
 needs_postgres = pytest.mark.skipif(not BINARIES, reason="no PostgreSQL server at /usr/lib/postgresql/*/bin")
@@ -39,9 +39,7 @@ def test_binaries_built_alike(database: Database) -> None:
 @needs_postgres
 def test_a_running_server_says_what_its_binary_does(database: Database) -> None:
     """The one is asked in the place of the other: in another unit every fleet would look built otherwise."""
-    sight = OnLoopback(database.desired(), Server())
-    sight.socket_folder = str(database.folder)
-    with sight:
+    with database.sight() as sight:
         settings = sight.settings()
         assert {name: settings[name] for name in build.BUILT_IN} == {
             name: build.built(sight, sight.old, name) for name in build.BUILT_IN

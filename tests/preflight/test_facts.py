@@ -11,15 +11,13 @@ import pytest
 from agent.checks import database_facts, facts
 from agent.checks.sight import Sight
 from agent.server import Server
-from tests.preflight.databases import BINARIES, Database, OnLoopback
+from tests.preflight.databases import BINARIES, Database
 from tests.preflight.places import desired
 from tests.preflight.standbys import until
 
 
 def seen(database: Database, side: str) -> dict[str, Any]:
-    sight = OnLoopback({**database.desired(), "side": side}, Server())
-    sight.socket_folder = str(database.folder)
-    with sight:
+    with database.sight(side=side) as sight:
         return facts.seen(sight)
 
 
