@@ -11,7 +11,6 @@ import os
 import pwd
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -197,6 +196,8 @@ class Server:
 
     def refusal(self, address: str, port: int, seconds: float) -> Optional[OSError]:
         """None if something accepts a TCP connection there, else what came instead: a refusal comes from a server that was reached."""
+        import socket  # noqa: PLC0415 - few verbs need it, and it takes each start 4 ms
+
         try:
             socket.create_connection((address, port), timeout=seconds).close()
         except OSError as error:

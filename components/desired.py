@@ -137,9 +137,12 @@ class Desire:
         return self.settings.names_after if lead is Lead.DB_A else self.settings.names_to(self.settings.reads_from)
 
     def hosts_file(self, server: Server, lead: Lead) -> Desired:
+        return {**self.hosts(lead), **({"reload": server.reload} if server.reload else {})}
+
+    def hosts(self, lead: Lead) -> Desired:
+        """What all servers with the same lead are asked for alike."""
         hosts = Hosts.AS_THEY_WERE if lead is Lead.AS_THEY_WERE else Hosts.MANAGED
-        reload = {"reload": server.reload} if server.reload else {}
-        return {"hosts": hosts.value, "names": self.names(lead), **reload}
+        return {"hosts": hosts.value, "names": self.names(lead)}
 
     def sessions(self, replica: Server, group: str, clients: Sequence[Server], lead: Lead) -> Desired:
         """Which names lead `clients` to the old `replica` now; sessions that other names left there are ended."""

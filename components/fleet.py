@@ -12,9 +12,10 @@ from components import instances
 from components.agent import Agent, AgentArgs
 from components.client_gate import ClientGate, ClientGateArgs
 from components.desired import Desire
+from components.desired_hosts import hosts_files
 from components.desired_preflight import for_ready
 from components.fleet_args import FleetArgs, Maker, Steps
-from components.hosts_file import HostsFile, HostsFileArgs
+from components.hosts_file import HostsFile, HostsFileArgs, HostsFiles, HostsFilesArgs
 from components.last_phases import LastPhases
 from components.load_balancer import LoadBalancer, LoadBalancerArgs
 from components.machines import Machines
@@ -87,9 +88,9 @@ class Fleet(pulumi.ComponentResource):
             Part.READY: self._ready,
             Part.TASKS: self._tasks,
             Part.LOAD_BALANCER: self._load_balancer,
-            Part.ONLINE_HOSTS: lambda after: self._hosts(settings.online, online, after),
+            Part.ONLINE_HOSTS: lambda after: self._online_hosts(online, after),
             Part.ONLINE_SESSIONS: lambda after: self._online_sessions(online, after),
-            Part.OTHER_HOSTS: lambda after: self._hosts(others, elsewhere, after),
+            Part.OTHER_HOSTS: lambda after: self._other_hosts(others, elsewhere, after),
             Part.OTHER_SESSIONS: lambda after: self._sessions("others", others, elsewhere, after),
             Part.OLD_PRIMARY_GATE: lambda after: self._gate(primary, desire.old_primary_gate(), after),
             Part.TARGET_GATE: lambda after: self._gate(target, desire.target_gate(), after),
@@ -173,14 +174,22 @@ class Fleet(pulumi.ComponentResource):
             for server in self._settings.balanced
         ]
 
-    def _hosts(self, servers: Sequence[Server], lead: Lead, after: Steps) -> Steps:
+    def _online_hosts(self, lead: Lead, after: Steps) -> Steps:
+        """A step for each: one that cannot be reached holds up nobody else, nor the end of their sessions on replicas."""
         made = []
-        for server in servers:
+        for server in self._settings.online:
             desired = self._desire.hosts_file(server, lead)
             args = HostsFileArgs(server, self._args.reach, desired, self._after_agent(server, after))
             self._hosts_steps[server.name] = HostsFile(f"{server.name}-hosts-file", args, self._own()).step
             made.append(self._hosts_steps[server.name])
         return made
+
+    def _other_hosts(self, servers: Sequence[Server], lead: Lead, after: Steps) -> Steps:
+        """One step for all: they may be hundreds, and what follows waits for all of them. It brings them the agent, too."""
+        if not servers:
+            return []
+        args = HostsFilesArgs(self._args.reach, hosts_files(self._desire, servers, lead), after)
+        return [HostsFiles("others-hosts-files", args, self._own()).step]
 
     def _online_sessions(self, lead: Lead, after: Steps) -> Steps:
         """Each online server's as soon as its own names have moved: one that cannot be reached must not keep the pools of the

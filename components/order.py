@@ -81,11 +81,12 @@ ORDER: dict[Phase, Stages] = {
         (Part.ANNOUNCE_OLD_PRIMARY,),
         (Part.CREDENTIALS,),
         (Part.TARGET_DATABASE, Part.REVERSE_REPLICATION),
-        (Part.TASKS, Part.LOAD_BALANCER),
+        # The other servers' stay as they were, so these hosts files can come before any that refuses writes.
+        (Part.TASKS, Part.LOAD_BALANCER, Part.OTHER_HOSTS),
         (Part.TARGET_GATE,),
         # Sessions on replicas stay while writes are refused (desired.py): DB_B takes note of the names that come, and that goes before them.
         (Part.ONLINE_SESSIONS, Part.OTHER_SESSIONS),
-        (Part.ONLINE_HOSTS, Part.OTHER_HOSTS),
+        (Part.ONLINE_HOSTS,),
         (Part.OLD_PRIMARY_GATE,),
         (Part.FINISH,),
     ),

@@ -11,7 +11,7 @@ import pulumi
 from agent.states import Verb
 from components.agent_program import INSTALLED
 from components.settings import Server
-from components.step import LocalStep, Reach, Step
+from components.step import LocalStep, Reach, Step, of_server
 
 
 @dataclass(frozen=True)
@@ -61,5 +61,6 @@ class LocalPart(pulumi.ComponentResource):
     def __init__(self, name: str, args: PartArgs, opts: pulumi.ResourceOptions) -> None:
         super().__init__(f"pgleap:fleet:{type(self).__name__}", name, None, opts)
         own = pulumi.ResourceOptions(parent=self)
-        self.step = LocalStep(name, args.server, self.module, args.desired, args.reach, after=args.after, opts=own)
+        desired = of_server(args.server, args.desired)
+        self.step = LocalStep(name, self.module, desired, args.reach, after=args.after, opts=own)
         self.register_outputs({})

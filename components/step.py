@@ -1,4 +1,4 @@
-"""Step: one thing a server is told, or the operator's machine is for a server. Desired state in, facts out. The only file that
+"""Step: one thing a server is told, or the operator's machine is for servers. Desired state in, facts out. The only file that
 imports pulumi_command."""
 
 from __future__ import annotations
@@ -16,10 +16,9 @@ from pulumi.resource import DependencyResource
 from pulumi_command import local, remote
 
 from agent.states import Verb
-from components.agent_program import INSTALLED, INSTALLED_FOR_REHEARSAL, AgentProgram
+from components.agent_program import INSTALLED, INSTALLED_FOR_REHEARSAL, SUDO, AgentProgram
 from components.settings import Server, Ssh
 
-SUDO = "sudo -n /usr/bin/env python3 -I"
 # The virtual environment that Pulumi.yaml names, from the project's folder, where the engine starts its plugins: no path of one
 # checkout stands in the state, where another checkout would find it changed. `exec`, so that ending the step ends it.
 PYTHON = "exec .venv/bin/python -m"
@@ -95,7 +94,8 @@ def _inputs(command: str, asked: pulumi.Output[str], reach: Reach, after: Sequen
     return _Inputs(create=command, update=command, stdin=stdin, add_previous_output_in_env=False)
 
 
-def _state(server: Server, desired: Mapping[str, pulumi.Input[Any]]) -> dict[str, pulumi.Input[Any]]:
+def of_server(server: Server, desired: Mapping[str, pulumi.Input[Any]]) -> dict[str, pulumi.Input[Any]]:
+    """A desired state that tells which server it is for: the whole `connection` shows as secret."""
     return {"server": server.name, "address": server.address, **desired}
 
 
@@ -153,7 +153,7 @@ class Step(remote.Command):
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions,
     ) -> None:
-        state = _state(server, desired)
+        state = of_server(server, desired)
         if every_round:
             state["round"] = reach.round
         known = not secret and not any(isinstance(value, pulumi.Output) for value in state.values())
@@ -175,13 +175,12 @@ class Step(remote.Command):
 
 
 class LocalStep(local.Command):
-    """What is done for a server from the operator's machine: a module of scripts/ with the desired state as JSON on its standard
+    """What is done for servers from the operator's machine: a module of scripts/ with the desired state as JSON on its standard
     input. All else is as for a Step."""
 
     def __init__(
         self,
         name: str,
-        server: Server,
         module: str,
         desired: Mapping[str, Any],
         reach: Reach,
@@ -189,7 +188,7 @@ class LocalStep(local.Command):
         after: Sequence[pulumi.Resource] = (),
         opts: pulumi.ResourceOptions,
     ) -> None:
-        asked = pulumi.Output.from_input(json.dumps({**_state(server, desired), "round": reach.round}))
+        asked = pulumi.Output.from_input(json.dumps({**desired, "round": reach.round}))
         super().__init__(
             name,
             logging=local.Logging.STDERR,
@@ -226,7 +225,7 @@ class FirstContact(remote.Command):
             connection=connection(server, reach, BOOT_DIAL_ERROR_LIMIT),
             logging=remote.Logging.STDERR,
             opts=_waiting(opts, after),
-            **_inputs(command, pulumi.Output.json_dumps(_state(server, desired)), reach, after),
+            **_inputs(command, pulumi.Output.json_dumps(of_server(server, desired)), reach, after),
         )
 
 

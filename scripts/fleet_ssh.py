@@ -9,15 +9,19 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import asyncssh
 
 from agent.states import Verb
-from components.agent_program import INSTALLED
-from components.settings import Bastion, Server, Settings, Ssh
-from components.step import SUDO
+from components.agent_program import INSTALLED, SUDO
+
+if TYPE_CHECKING:
+    # A step on the operator's machine has its own desired state, and not the half second that it takes to import all settings.
+    from components.settings import Settings
 
 DEADLINE = 10.0
 # So many servers at once: enough for any fleet this is for, and within a bastion's limits on open files.
@@ -40,6 +44,48 @@ class Answer:
     ended: float = 0.0
 
 
+class Reachable(Protocol):
+    """Where a server is, and the host key that it has to show; None accepts whoever answers, as the stack says in so many words."""
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def host_key(self) -> str | None: ...
+
+
+class Bastion(Reachable, Protocol):
+    """The server that all connections go through; without a `user` it is that of all servers."""
+
+    @property
+    def user(self) -> str | None: ...
+
+    @property
+    def port(self) -> int: ...
+
+
+class Login(Protocol):
+    """How all servers are reached, as `pgleap:ssh` has it."""
+
+    @property
+    def user(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def private_key_file(self) -> Path | None: ...
+
+    @property
+    def bastion(self) -> Bastion | None: ...
+
+
+# A server's shell: a command and its standard input, and what came of it.
+Shell = Callable[[str, str], Awaitable[Answer]]
+# What is said to a server, by its name, over one connection.
+Talk = Callable[[str, Shell], Awaitable[Answer]]
+
+
 def agent_command(verb: Verb) -> str:
     """What a shell on a server runs to ask the installed agent; the desired state comes on its standard input."""
     return f"test -e {INSTALLED} || exit {NOT_INSTALLED}; {SUDO} {INSTALLED} {verb.value}"
@@ -53,7 +99,7 @@ class UnreachableError(Exception):
 class _Way:
     """What all connections share."""
 
-    settings: Settings
+    ssh: Login
     keys: Keys
     bastion: asyncssh.SSHClientConnection | None = None
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
@@ -62,7 +108,11 @@ class _Way:
 def ask(settings: Settings, command: str, inputs: Mapping[str, str], deadline: float = DEADLINE) -> dict[str, Answer]:
     """Run `command` on each server named in `inputs` (name -> its standard input); the answers by name, after at most
     `deadline` seconds for each server."""
-    return asyncio.run(_ask(settings, command, inputs, deadline))
+    servers = {name: settings.servers[name] for name in inputs}
+    try:
+        return asyncio.run(each(settings.ssh, servers, lambda name, shell: shell(command, inputs[name]), deadline))
+    except UnreachableError as error:
+        return {name: Answer(None, "", str(error)) for name in inputs}
 
 
 def ask_bastion(settings: Settings, command: str, deadline: float = DEADLINE) -> Answer:
@@ -72,7 +122,7 @@ def ask_bastion(settings: Settings, command: str, deadline: float = DEADLINE) ->
 
 async def _ask_bastion(settings: Settings, command: str, deadline: float) -> Answer:
     try:
-        async with _way(settings, deadline) as way, asyncio.timeout(deadline):
+        async with _way(settings.ssh, deadline) as way, asyncio.timeout(deadline):
             assert way.bastion is not None
             return await _talk(way.bastion, command, "")
     except UnreachableError as error:
@@ -81,22 +131,22 @@ async def _ask_bastion(settings: Settings, command: str, deadline: float) -> Ans
         return Answer(None, "", _why(error, deadline))
 
 
-async def _ask(settings: Settings, command: str, inputs: Mapping[str, str], deadline: float) -> dict[str, Answer]:
-    try:
-        async with _way(settings, deadline) as way:
-            answers = await asyncio.gather(
-                *(_one(way, settings.servers[name], command, text, deadline) for name, text in inputs.items())
-            )
-    except UnreachableError as error:
-        return {name: Answer(None, "", str(error)) for name in inputs}
-    return dict(zip(inputs, answers, strict=True))
+async def each(
+    ssh: Login, servers: Mapping[str, Reachable], talk: Talk, deadline: float, dial: float = DEADLINE
+) -> dict[str, Answer]:
+    """Talk to all servers side by side, at most `dial` seconds until one lets us in and `deadline` seconds in all for each: the answers
+    by name. Raises UnreachableError."""
+    async with _way(ssh, dial) as way:
+        answers = await asyncio.gather(
+            *(_one(way, name, server, talk, min(dial, deadline), deadline) for name, server in servers.items())
+        )
+    return dict(zip(servers, answers, strict=True))
 
 
 @contextlib.asynccontextmanager
-async def _way(settings: Settings, deadline: float) -> AsyncIterator[_Way]:
-    ssh = settings.ssh
+async def _way(ssh: Login, deadline: float) -> AsyncIterator[_Way]:
     async with _keys(ssh) as keys:
-        way = _Way(settings, keys)
+        way = _Way(ssh, keys)
         if ssh.bastion is not None:
             try:
                 async with asyncio.timeout(deadline):
@@ -111,7 +161,7 @@ async def _way(settings: Settings, deadline: float) -> AsyncIterator[_Way]:
 
 
 @contextlib.asynccontextmanager
-async def _keys(ssh: Ssh) -> AsyncIterator[Keys]:
+async def _keys(ssh: Login) -> AsyncIterator[Keys]:
     """The one key file, or what the SSH agent holds, as Pulumi's own connections have it."""
     if ssh.private_key_file is not None:
         try:
@@ -131,23 +181,22 @@ async def _keys(ssh: Ssh) -> AsyncIterator[Keys]:
         yield keys
 
 
-async def _one(way: _Way, server: Server, command: str, text: str, deadline: float) -> Answer:
+async def _one(way: _Way, name: str, server: Reachable, talk: Talk, dial: float, deadline: float) -> Answer:
     async with way.room:
+        within = dial
         try:
             async with asyncio.timeout(deadline):
-                return await _run(way, server, command, text)
+                async with asyncio.timeout(dial):
+                    ssh = way.ssh
+                    connection = await _connect(way, server.address, ssh.port, ssh.user, server.host_key, way.bastion)
+                within = deadline
+                try:
+                    return await talk(name, lambda command, text: _talk(connection, command, text))
+                finally:
+                    # Not closed: a server that stopped answering would be waited for.
+                    connection.abort()
         except (OSError, asyncssh.Error, TimeoutError) as error:
-            return Answer(None, "", _why(error, deadline))
-
-
-async def _run(way: _Way, server: Server, command: str, text: str) -> Answer:
-    ssh = way.settings.ssh
-    connection = await _connect(way, server.address, ssh.port, ssh.user, server.host_key, way.bastion)
-    try:
-        return await _talk(connection, command, text)
-    finally:
-        # Not closed: a server that stopped answering would be waited for.
-        connection.abort()
+            return Answer(None, "", _why(error, within))
 
 
 async def _talk(connection: asyncssh.SSHClientConnection, command: str, text: str) -> Answer:
@@ -162,7 +211,7 @@ async def _talk(connection: asyncssh.SSHClientConnection, command: str, text: st
     return Answer(status, str(done.stdout or ""), str(done.stderr or ""), began, time.time())
 
 
-async def _to_bastion(way: _Way, ssh: Ssh, bastion: Bastion) -> asyncssh.SSHClientConnection:
+async def _to_bastion(way: _Way, ssh: Login, bastion: Bastion) -> asyncssh.SSHClientConnection:
     return await _connect(way, bastion.address, bastion.port, bastion.user or ssh.user, bastion.host_key, None)
 
 

@@ -66,5 +66,6 @@ def main(work: Callable[[Desired, Time], Facts]) -> int:
         print(f"pgleap: {refused}", file=sys.stderr)
         return 1
     took = round(its_time.monotonic() - began, 3)
-    print(json.dumps({"server": desired["server"], **facts, "took": took}, sort_keys=True))
+    whose = {key: desired[key] for key in ("server",) if key in desired}
+    print(json.dumps({**whose, **facts, "took": took}, sort_keys=True))
     return 0

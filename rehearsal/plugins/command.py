@@ -128,7 +128,7 @@ class CommandProvider(Provider):
 
     async def _run_local(self, urn: str, command: str, given: Values, context: Context) -> Values:
         running = self._local.setdefault(self._engines.address(context.peer()), set())
-        task = asyncio.create_task(execution.run_local(self._caller(urn, context), command, given))
+        task = asyncio.create_task(execution.run_local(self._transport, self._caller(urn, context), command, given))
         running.add(task)
         try:
             return await task

@@ -6,10 +6,9 @@ from typing import cast
 
 from pulumi.runtime.proto import engine_pb2
 
-from . import local
 from .engines import Log
 from .output import LineTooLongError, Output
-from .transport import Connection, Transport, TransportError
+from .transport import Connection, LocalRun, Transport, TransportError
 from .values import Asset, Value, Values, plain
 
 PREVIOUS_STDOUT = "PULUMI_COMMAND_STDOUT"
@@ -56,14 +55,15 @@ async def run_remote(transport: Transport, caller: Caller, command: str, state: 
     return await _finish(output, command, "" if result.exit == 0 and not result.signal else str(result))
 
 
-async def run_local(caller: Caller, command: str, state: Values) -> Values:
+async def run_local(transport: Transport, caller: Caller, command: str, state: Values) -> Values:
     """The outputs of `command` on this machine; `state` as for `run_remote`."""
     output = Output(caller.log, caller.urn, _text(state.get("logging")))
     interpreter = [str(word) for word in cast("list[Value]", state.get("interpreter") or [])]
     variables = {**_texts(state.get("environment")), **_previous(state)}
     folder = caller.folder / (_text(state.get("dir")) or "")
+    run = LocalRun(command, interpreter, folder, _text(state.get("stdin")) or "", variables)
     try:
-        failed = await local.run(command, interpreter, folder, _text(state.get("stdin")) or "", variables, output)
+        failed = await transport.run_here(run, output)
     except BaseException:
         output.abandon()
         raise

@@ -4,42 +4,38 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 
-from .transport import Listener
+from .transport import Listener, LocalRun
 
 _SHELL = ("/bin/sh", "-c")
 
 
-async def run(
-    command: str,
-    interpreter: Sequence[str],
-    folder: Path,
-    stdin: str,
-    environment: Mapping[str, str],
-    listener: Listener,
-) -> str:
-    """Runs `command` in `folder`; empty, or how it failed, as the real plugin says it.
+class Here:
+    """The part of a Transport that is this machine."""
 
-    `environment` comes on top of this process's own. A cancelled run kills its process.
-    """
-    words = [*(interpreter or _SHELL), command]
+    async def run_here(self, run: LocalRun, listener: Listener) -> str:
+        """See Transport. A cancelled run kills its process."""
+        return await _run(run, listener)
+
+
+async def _run(run: LocalRun, listener: Listener) -> str:
+    words = [*(run.interpreter or _SHELL), run.command]
     program = shutil.which(words[0])
     if program is None:
         if "/" in words[0]:
             return f"fork/exec {words[0]}: no such file or directory"
         return f'exec: "{words[0]}": executable file not found in $PATH'
-    if not folder.is_dir():
-        return f"chdir {folder}: no such file or directory"
+    if not run.folder.is_dir():
+        return f"chdir {run.folder}: no such file or directory"
     try:
         child = await asyncio.create_subprocess_exec(
             *words,
             executable=program,
-            cwd=folder,
-            env={**os.environ, **environment},
-            stdin=asyncio.subprocess.PIPE if stdin else asyncio.subprocess.DEVNULL,
+            cwd=run.folder,
+            env={**os.environ, **run.environment},
+            stdin=asyncio.subprocess.PIPE if run.stdin else asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
@@ -50,7 +46,7 @@ async def run(
     assert child.stderr is not None
     try:
         await asyncio.gather(
-            _feed(child, stdin), _hear(child.stdout, listener.stdout), _hear(child.stderr, listener.stderr)
+            _feed(child, run.stdin), _hear(child.stdout, listener.stdout), _hear(child.stderr, listener.stderr)
         )
         status = await child.wait()
     except asyncio.CancelledError:

@@ -16,6 +16,7 @@ from typing import Any
 
 import asyncssh
 
+from .local import Here
 from .sftp import upload
 from .transport import Connection, Listener, Result, TransportError
 
@@ -27,7 +28,7 @@ _DELAY_GROWS = 1.5
 _LONGEST_DELAY_SECONDS = 5.0
 
 
-class SshTransport:
+class SshTransport(Here):
     """Reaches servers with asyncssh."""
 
     def accepts(self, variable: str) -> bool:

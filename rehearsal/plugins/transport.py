@@ -1,7 +1,8 @@
 """How a command reaches a server: over SSH in the lab, over a simulation in tests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from .values import Value, plain
@@ -75,6 +76,17 @@ class Result:
         return f"Process exited with status {self.exit}" + (f" from signal {self.signal}" if self.signal else "")
 
 
+@dataclass(frozen=True)
+class LocalRun:
+    """A command on the operator's own machine, in `folder`. `environment` comes on top of this process's own."""
+
+    command: str
+    interpreter: Sequence[str]
+    folder: Path
+    stdin: str
+    environment: Mapping[str, str]
+
+
 class Listener(Protocol):
     """Hears what a command says while it runs; called on the event loop's thread."""
 
@@ -102,3 +114,7 @@ class Transport(Protocol):
 
         A folder's path that ends in a slash stands for what is in it; without one, for the folder itself.
         """
+
+    async def run_here(self, run: LocalRun, listener: Listener) -> str:
+        """Runs a command on the operator's machine; empty, or how it failed, as the real plugin says it. It may lead to servers, which is
+        why a simulation has its say."""

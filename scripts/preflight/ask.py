@@ -12,11 +12,10 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.agent_program import INSTALLED, agent_program
+from components.agent_program import INSTALLED, SUDO, agent_program
 from components.desired import Desire
 from components.desired_preflight import preflight
 from components.settings import Role, Server, Settings
-from components.step import SUDO
 from scripts import fleet_ssh
 from scripts.fleet_ssh import Answer
 from scripts.preflight.outcome import Said

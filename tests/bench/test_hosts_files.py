@@ -28,7 +28,7 @@ def wrong(now: str) -> list[str]:
 
 
 def run(seconds: float, span_: float | None = None) -> Run:
-    return Run(seconds=seconds, spread=seconds / 2, span=span_, hosts_cpu=seconds * 3)
+    return Run(seconds=seconds, spread=seconds / 2, span=span_, hosts_cpu=seconds * 3, own_cpu=seconds * 2)
 
 
 def found(counts: tuple[int, ...] = (10, 40, 200)) -> HostsFiles:
@@ -112,13 +112,12 @@ def test_every_host_has_an_address_of_its_own() -> None:
 def test_the_span_is_of_hosts_files_alone() -> None:
     """The time that an engine takes before its first step and after its last would count twice."""
     steps = [
-        Step(name="web000-agent", began=1.0, ended=2.0),
-        Step(name="web000-hosts-file", began=3.0, ended=4.0),
-        Step(name="web001-hosts-file", began=3.5, ended=7.0),
-        Step(name="web001-finish", began=7.0, ended=9.0),
+        Step(name="db1-announce", began=1.0, ended=2.0),
+        Step(name="others-hosts-files", began=3.0, ended=7.0),
+        Step(name="db1-finish", began=7.0, ended=9.0),
     ]
     assert span(steps) == 4.0
-    for bad in ([], [*steps, Step(name="web002-hosts-file", began=4.0, ended=None)]):
+    for bad in ([], [*steps, Step(name="more-hosts-files", began=4.0, ended=None)]):
         with pytest.raises(ValueError, match="expected steps of hosts files"):
             span(bad)
 
@@ -128,7 +127,8 @@ def test_what_each_further_host_costs() -> None:
     assert found().per_host(Tool.SSH) == pytest.approx(0.01)
     assert found().per_host(Tool.SSH, "span") is None
     assert found((200,)).per_host(Tool.SSH) is None
-    assert found().window_behind_ssh == pytest.approx(2.0)
+    assert found().window_behind(Tool.SSH) == pytest.approx(2.0)
+    assert found().per_host(Tool.SSH, "own_cpu") == pytest.approx(0.02)
 
 
 def test_the_table_has_every_tool() -> None:
@@ -137,8 +137,8 @@ def test_the_table_has_every_tool() -> None:
     rows = [line for line in lines if line.startswith("| ")]
     assert len(rows) == 1 + len(Tool)
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
-    assert "| pyinfra 3.10 | 1.1 s | 1.4 s | 3.0 s | 10 ms | 1.5 s | 9.0 s |" in rows
-    assert "2.0 s longer than plain `ssh`" in lines[-1]
+    assert "| pyinfra 3.10 | 1.1 s | 1.4 s | 3.0 s | 10 ms | 1.5 s | 9.0 s | 6.0 s |" in rows
+    assert "2.0 s longer than plain `ssh` with `sed`" in lines[-1]
 
 
 def test_figures_are_read_back_and_nothing_unknown_with_them() -> None:

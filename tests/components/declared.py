@@ -18,8 +18,10 @@ from pulumi.runtime.stack import Stack, run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
 from components.settings import SECRETS, Settings
+from scripts.hosts_files import hosts_of
 
 PROJECT = Path(__file__).resolve().parents[2]
+OTHERS = "others-hosts-files"
 COMMAND, COPY, LOCAL = "command:remote:Command", "command:remote:CopyToRemote", "command:local:Command"
 # What the stack's own outputs say of instances that were there before.
 INSTANCES = {"db-a": "db-a-instance-id"}
@@ -68,12 +70,19 @@ class Program:
         self.steps = {found.name: found for found in declared if found.type == COMMAND}
         self.local_steps = {found.name: found for found in declared if found.type == LOCAL}
         self.copies = {found.name: found for found in declared if found.type == COPY}
+        self.every_step = {**self.steps, **self.local_steps}
         self._by_urn = {found.urn: found for found in declared}
+
+    @property
+    def others_hosts(self) -> dict[str, dict[str, Any]]:
+        """What drained servers and workers are asked for, in one step: the server's name -> its agent's desired state."""
+        step = self.local_steps.get(OTHERS)
+        return {} if step is None else {name: dict(host.asked) for name, host in hosts_of(step.stdin).items()}
 
     def waits_for(self, step: str) -> set[str]:
         """The names of all steps that a step waits for, those that these wait for included."""
         found: set[str] = set()
-        ahead = [{**self.steps, **self.local_steps}[step]]
+        ahead = [self.every_step[step]]
         while ahead:
             # All but the stack's reference to itself, which is read and not registered.
             for urn in ahead.pop().depends_on & self._by_urn.keys():

@@ -6,6 +6,7 @@ The model holds the design's invariants against the world at every single effect
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import io
 import json
@@ -20,8 +21,13 @@ from typing import Any
 from agent.__main__ import REHEARSAL, WINDOW, act
 from agent.report import Refusal
 from agent.states import Verb
+from components.agent_program import INSTALLED, agent_program
 from components.settings import Settings
-from rehearsal.plugins.transport import Connection, Listener, Result, TransportError
+from rehearsal.plugins.local import Here
+from rehearsal.plugins.transport import Connection, Listener, LocalRun, Result, TransportError
+from scripts import hosts_files
+from scripts.fleet_ssh import Answer, Login, Reachable, Talk
+from scripts.report import Refusal as StepRefusal
 from tests.model import invariants
 from tests.model.clients import leads
 from tests.model.engine import HOME
@@ -57,6 +63,22 @@ class Event:
     desired: Mapping[str, Any]
 
 
+class _Heard:
+    """A Listener that keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.output, self.error = b"", b""
+
+    def stdout(self, chunk: bytes) -> None:
+        self.output += chunk
+
+    def stderr(self, chunk: bytes) -> None:
+        self.error += chunk
+
+    def status(self, sentence: str) -> None:
+        """Nobody asks."""
+
+
 @dataclass(frozen=True)
 class Hold:
     """A step that stands still: `reached` once it has begun, until `go_on` is set."""
@@ -88,7 +110,7 @@ class Simulated:
         return self.machine.tasks
 
 
-class SimulatedFleet:
+class SimulatedFleet(Here):
     """A Transport. `faults` says what goes wrong at (server, verb), once; `holds` what stands still there.
 
     The world lies in `folder`, so that a copy of the folder is a copy of the world.
@@ -160,6 +182,49 @@ class SimulatedFleet:
         if command.startswith(BOOT):
             self.events.append(Event(machine.name, "boot", json.loads(stdin)))
             return Result(0)
+        return await self._told(machine, command, stdin, listener)
+
+    async def run_here(self, run: LocalRun, listener: Listener) -> str:
+        """The step that tells many servers at once: its own code, with the simulated servers' shells."""
+        if not run.command.endswith(f" {hosts_files.__name__}"):
+            return await super().run_here(run, listener)
+        try:
+            facts = await hosts_files.hosts_files(json.loads(run.stdin), self._each)
+        except StepRefusal as refused:
+            listener.stderr(f"pgleap: {refused}\n".encode())
+            return "exit status 1"
+        listener.stdout(json.dumps(facts).encode() + b"\n")
+        return ""
+
+    async def _each(
+        self, ssh: Login, servers: Mapping[str, Reachable], talk: Talk, deadline: float
+    ) -> dict[str, Answer]:
+        """See fleet_ssh."""
+        answers = await asyncio.gather(*(self._talk(name, server, talk) for name, server in servers.items()))
+        return dict(zip(servers, answers, strict=True))
+
+    async def _talk(self, name: str, server: Reachable, talk: Talk) -> Answer:
+        try:
+            machine = await self._reach(Connection(server.address))
+        except TransportError as error:
+            return Answer(None, "", str(error))
+        return await talk(name, lambda command, text: self._shell(machine, command, text))
+
+    async def _shell(self, machine: Machine, command: str, text: str) -> Answer:
+        agent = agent_program()
+        if command == hosts_files.delivery_command(agent):
+            machine.put(f"{HOME}/{agent.delivered}", base64.b64decode(text))
+            return Answer(0, "", "")
+        installed = machine.path(INSTALLED)
+        ours = installed.exists() and installed.read_bytes().endswith(agent.sha256.encode())
+        if command == hosts_files.verb_command(agent) and not ours:
+            return Answer(hosts_files.OTHER_AGENT, "", "")
+        heard = _Heard()
+        result = await self._told(machine, command, text, heard)
+        said = heard.error.decode()
+        return Answer(result.exit, heard.output.decode(), said if result.exit is not None else "connection lost")
+
+    async def _told(self, machine: Machine, command: str, stdin: str, listener: Listener) -> Result:
         program, verb = command.split()[-2:]
         step = Event(machine.name, verb, json.loads(stdin))
         # A step that a test holds has not begun its work yet; the next one on its server waits behind it.

@@ -14,7 +14,7 @@ from components.plan import plan
 from components.retirement import RetiredInstance, RetiredInstanceArgs
 from components.settings import Settings
 from components.step import Reach
-from tests.components.declared import COMMAND, LOCAL, PROJECT, Program, RefusedError, declare
+from tests.components.declared import COMMAND, LOCAL, OTHERS, PROJECT, Declared, Program, RefusedError, declare
 from tests.components.test_program_order import FINISHED
 from tests.unit.example_config import COMMANDS, REGION, balanced, config, host_key, target_group
 
@@ -36,6 +36,11 @@ def in_phase(phase: Phase, raw: dict[str, Any]) -> Program:
     return declare(raw, finished=FINISHED[phase], phase=phase.value)
 
 
+def balancing(program: Program) -> dict[str, Declared]:
+    """The steps of load balancers alone."""
+    return {name: step for name, step in program.local_steps.items() if name.endswith("-load-balancer")}
+
+
 @pytest.fixture(scope="module", params=Phase)
 def program(request: pytest.FixtureRequest) -> Program:
     return in_phase(request.param, balanced())
@@ -45,7 +50,8 @@ def test_a_local_step_follows_the_rules_of_a_step(program: Program) -> None:
     """A trigger would replace it, a delete put servers back that are out; a path of one checkout would change in another one."""
     for step in program.local_steps.values():
         assert step.inputs.keys() == {"create", "update", "stdin", "logging", "addPreviousOutputInEnv"}
-        assert step.inputs["create"] == step.inputs["update"] == "exec .venv/bin/python -m scripts.load_balancer"
+        module = "scripts.hosts_files" if step.name == OTHERS else "scripts.load_balancer"
+        assert step.inputs["create"] == step.inputs["update"] == f"exec .venv/bin/python -m {module}"
         assert step.inputs["addPreviousOutputInEnv"] is False
         assert step.inputs["logging"] == "stderr"
         assert step.secret == frozenset(), "a reviewer sees which server goes where"
@@ -67,7 +73,7 @@ def test_each_server_is_asked_for_what_the_table_says(program: Program) -> None:
     wanted = "out" if program.settings.phase in OUTSIDE else "in"
     limits = {"drainSeconds": 330, "healthySeconds": 300}
     common = {"round": 1, "membership": wanted, "region": REGION, **limits}
-    assert {name: step.stdin for name, step in program.local_steps.items()} == {
+    assert {name: step.stdin for name, step in balancing(program).items()} == {
         "web3-load-balancer": {
             "server": "web3",
             "address": "10.77.0.23",
@@ -116,10 +122,10 @@ def test_an_endpoint_of_ones_own_is_handed_on() -> None:
 
 def test_without_groups_and_commands_nothing_is_declared() -> None:
     """A step that does nothing says that the server is out, while nobody took it out."""
-    assert in_phase(Phase.READONLY, config()).local_steps == {}
+    assert balancing(in_phase(Phase.READONLY, config())) == {}
     raw = balanced()
     raw["servers"]["web4"]["lost"] = True
-    assert in_phase(Phase.READONLY, raw).local_steps.keys() == {"web3-load-balancer"}
+    assert balancing(in_phase(Phase.READONLY, raw)).keys() == {"web3-load-balancer"}
 
 
 @pytest.mark.parametrize(
@@ -132,9 +138,9 @@ def test_without_groups_and_commands_nothing_is_declared() -> None:
         (Phase.UPGRADE, "db1-ready", "web3-load-balancer"),
         (Phase.UPGRADE, "web3-load-balancer", "web1-hosts-file"),
         # In once its own names lead to a database that takes writes.
-        (Phase.CUTOVER, "web3-hosts-file", "web3-load-balancer"),
+        (Phase.CUTOVER, OTHERS, "web3-load-balancer"),
         (Phase.CUTOVER, "db-a-client-gate", "web3-load-balancer"),
-        (Phase.PREPARE, "web3-hosts-file", "web3-load-balancer"),
+        (Phase.PREPARE, OTHERS, "web3-load-balancer"),
         (Phase.PREPARE, "db1-client-gate", "web3-load-balancer"),
     ],
 )

@@ -17,7 +17,8 @@ from components.desired_preflight import for_ready
 from components.order import ORDER, Part
 from components.phases import Lead
 from components.settings import Role, Server, Settings
-from tests.components.declared import COMMAND, COPY, Program, RefusedError, declare
+from scripts.hosts_files import Bastion, Ssh
+from tests.components.declared import COMMAND, COPY, OTHERS, Program, RefusedError, declare
 from tests.unit.example_config import config
 
 # Every move there is, from the phase that the stack finished last. From cutover one goes back only as long as it is
@@ -86,7 +87,7 @@ def expected(program: Program) -> dict[str, dict[str, Any]]:
         ("others", others, desire.parts.other_hosts),
     ]
     for group, clients, lead in groups:
-        for server in clients:
+        for server in clients if group != "others" else ():
             found[f"{server.name}-hosts-file"] = desire.hosts_file(server, lead)
         for replica in settings.replicas:
             found[f"{replica.name}-sessions-{group}"] = desire.sessions(replica, group, clients, lead)
@@ -123,7 +124,10 @@ def stands(part: Part, phase: Phase) -> bool:
 
 
 def has_agent(server: Server, program: Program) -> bool:
-    """Before `cutover` a new replica need not even exist."""
+    """A step of the program's own brings it. Before `cutover` a new replica need not even exist; a drained server is told by one step for
+    many, which brings the agent along."""
+    if server.role is Role.DRAINED:
+        return False
     return server.role is not Role.NEW_REPLICA or stands(Part.NEW_REPLICA_SESSIONS, program.settings.phase)
 
 
@@ -143,6 +147,31 @@ def test_every_step_is_asked_for_what_the_table_says(program: Program) -> None:
         if name in agents:
             assert len(state.pop("sha256")) == 64
         assert state == wanted.get(name, {})
+
+
+def test_the_other_servers_are_asked_in_one_step_for_what_the_table_says(program: Program) -> None:
+    """A server that the step does not name keeps names that lead to a database which refuses it."""
+    settings, desire = program.settings, Desire(program.settings)
+    for server in (*settings.drained, *settings.workers):
+        asked = program.others_hosts[server.name]
+        who = {"server": server.name, "address": server.address, "round": 2}
+        assert asked == {**who, **desire.hosts_file(server, desire.parts.other_hosts)}
+    told = program.local_steps[OTHERS].stdin
+    assert told["servers"].keys() == {server.name for server in (*settings.drained, *settings.workers)}
+    assert all(host["hostKey"] == settings.servers[name].host_key for name, host in told["servers"].items())
+
+
+def test_the_way_to_the_other_servers_is_as_the_settings_have_it(tmp_path: Path) -> None:
+    """Another user, port, key or bastion than the plugin's connections have would leave these servers behind, or trust a stranger."""
+    raw = config()
+    raw["ssh"] = {**raw["ssh"], "port": 2222, "privateKeyFile": str(tmp_path / "key")}
+    raw["ssh"]["bastion"] = {**raw["ssh"]["bastion"], "user": "jump", "port": 2200}
+    (tmp_path / "key").touch()
+    program = moved(None, Phase.PREPARE, raw)
+    ours, theirs = program.settings.ssh, Ssh.of(program.local_steps[OTHERS].stdin)
+    assert (theirs.user, theirs.port, theirs.private_key_file) == (ours.user, 2222, tmp_path / "key")
+    assert ours.bastion is not None
+    assert theirs.bastion == Bastion(ours.bastion.address, ours.bastion.host_key, "jump", 2200)
 
 
 def test_names_and_parents_never_change_with_the_phase(program: Program) -> None:

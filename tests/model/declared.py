@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from agent.states import Phase
-from components.agent_program import agent_program
-from tests.components.declared import declare
+from agent.states import Phase, Verb
+from components.agent_program import INSTALLED, agent_program
+from scripts.hosts_files import hosts_of
+from tests.components.declared import Declared, declare
 from tests.unit.example_config import fleet_config
 
 DELIVER = "deliver"
@@ -105,8 +106,11 @@ def as_declared(phase: Phase, round_: int, without: str = "") -> tuple[DeclaredS
     names = {found.urn: found.name for found in declared.declared}
     by_address = {server.address: server.name for server in declared.settings.servers.values()}
     found = []
+    # The step that tells many servers at once is, to the model, what each of them is told.
+    many = {name: _on_each(name, told, names) for name, told in declared.local_steps.items() if "servers" in told.stdin}
+    found += [step for each in many.values() for step in each]
     for name, told in {**declared.copies, **declared.steps}.items():
-        waits_for = frozenset(names[urn] for urn in told.depends_on)
+        waits_for = _expanded({names[urn] for urn in told.depends_on}, many)
         server = by_address[told.inputs["connection"]["host"]]
         if name in declared.copies:
             path, triggers = str(told.inputs["remotePath"]), json.dumps(told.inputs["triggers"])
@@ -117,6 +121,27 @@ def as_declared(phase: Phase, round_: int, without: str = "") -> tuple[DeclaredS
             program, verb = command.split()[-2:]
             found.append(DeclaredStep(name, server, verb, program, told.stdin, waits_for, command))
     return tuple(sorted(found, key=lambda step: step.name))
+
+
+def _expanded(waits_for: Iterable[str], many: Mapping[str, Sequence[DeclaredStep]]) -> frozenset[str]:
+    return frozenset(
+        name for one in waits_for for name in ([step.name for step in many[one]] if one in many else [one])
+    )
+
+
+def _on_each(name: str, told: Declared, names: Mapping[str, str]) -> list[DeclaredStep]:
+    """What scripts/hosts_files.py does on each server: delivers the agent, installs it, and asks it for its verb."""
+    agent, waits_for = agent_program(), frozenset(names[urn] for urn in told.depends_on)
+    found = []
+    for server, host in hosts_of(told.stdin).items():
+        file, installed, led = (f"{server}-{part}-of-{name}" for part in ("agent-file", "agent", "hosts-file"))
+        wanted = {"server": server, "address": host.address, "sha256": agent.sha256}
+        found += [
+            DeclaredStep(file, server, DELIVER, agent.delivered, {}, waits_for, name),
+            DeclaredStep(installed, server, Verb.INSTALL.value, agent.delivered, wanted, waits_for | {file}, name),
+            DeclaredStep(led, server, Verb.HOSTS_FILE.value, INSTALLED, host.asked, waits_for | {installed}, name),
+        ]
+    return found
 
 
 def archive() -> bytes:

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc
 
+from rehearsal.plugins.local import Here
 from rehearsal.plugins.transport import Connection, Listener, Result
 
 
@@ -33,7 +34,7 @@ class Answer:
     seconds: float = 0.0
 
 
-class Servers:
+class Servers(Here):
     """A Transport whose servers answer as `answer` says; by default with the standard input."""
 
     def __init__(self, answer: Callable[[Asked], Answer] | None = None, accepted: tuple[str, ...] = ()) -> None:

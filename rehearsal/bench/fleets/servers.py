@@ -5,18 +5,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from rehearsal.plugins.transport import Connection, Listener, Result
+from rehearsal.plugins.local import Here
+from rehearsal.plugins.transport import Connection, Listener, LocalRun, Result
+from scripts.fleet_ssh import AT_ONCE
 
+HOSTS_FILES = "scripts.hosts_files"
 ANSWER_SECONDS = 0.1
 """About what a round over SSH takes with the start of the agent."""
 
 
-class Servers:
-    """A Transport. `ran` counts the steps that were told, as `step` names them; the agent's delivery counts as one."""
+class Servers(Here):
+    """A Transport. `ran` counts the steps that were told, as `step` names them; the agent's delivery counts as one, and so does the step that
+    tells many servers at once, which answer so many at a time."""
 
     def __init__(self, answer_seconds: float = ANSWER_SECONDS) -> None:
         self.ran: Counter[str] = Counter()
@@ -38,14 +43,30 @@ class Servers:
         listener.stdout(json.dumps(_facts(verb, desired)).encode() + b"\n")
         return Result(0)
 
+    async def run_here(self, run: LocalRun, listener: Listener) -> str:
+        module = run.command.rpartition(" ")[2]
+        if module != HOSTS_FILES:
+            return await super().run_here(run, listener)
+        desired = json.loads(run.stdin)
+        await asyncio.sleep(self.answer_seconds * math.ceil(len(desired["servers"]) / AT_ONCE))
+        self.ran[step(module, desired)] += 1
+        listener.stdout(json.dumps(_facts(module, desired)).encode() + b"\n")
+        return ""
+
 
 def step(verb: str, desired: Mapping[str, Any]) -> str:
     """What tells one step from all others: sessions on a replica are ended for more than one group of servers."""
-    return f"{verb} {desired.get('group', '')} on {desired['server']}"
+    return f"{verb} {desired.get('group', '')} on {desired.get('server', 'many')}"
 
 
 def _facts(verb: str, desired: Mapping[str, Any]) -> dict[str, Any]:
     """As long as those of a real agent, with what the program reads of them."""
     kept = {key: desired[key] for key in ("phase", "round", "side") if key in desired}
     changed = [f"{verb}: done as it was asked for by a server that is simulated"]
-    return {"server": desired["server"], **kept, "changed": changed, "because": "it was not so", "took": 0.1}
+    return {
+        "server": desired.get("server", "many"),
+        **kept,
+        "changed": changed,
+        "because": "it was not so",
+        "took": 0.1,
+    }

@@ -26,6 +26,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 # The program, and the environment that its steps on the operator's machine run in.
 PROGRAM = ("__main__.py", "Pulumi.yaml", "components", "agent", "scripts", ".venv")
 STACK = "bench"
+LOAD_BALANCER = "scripts.load_balancer"
 STATE_FILE = f".pulumi/stacks/pgleap/{STACK}.json"
 """The whole state, as the engine writes it, below the backend's folder."""
 
@@ -92,8 +93,9 @@ class Stack:
             for found in after
             if isinstance(found["inputs"].get("stdin"), str) and found["inputs"]["stdin"] != before.get(found["urn"])
         ]
-        wanted = Counter(step(*_asked(found)) for found in changed if found["type"] == "command:remote:Command")
-        out = {_asked(found)[1]["server"] for found in changed if found["type"] == "command:local:Command"}
+        asked = [_asked(found) for found in changed]
+        wanted = Counter(step(*one) for one in asked if one[0] != LOAD_BALANCER)
+        out = {desired["server"] for module, desired in asked if module == LOAD_BALANCER}
         found_out = {server.name for server in self._drained.iterdir()}
         wrong = [*(self.servers.ran - wanted), *(wanted - self.servers.ran), *(out ^ found_out)]
         if wrong:

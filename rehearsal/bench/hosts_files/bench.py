@@ -12,7 +12,7 @@ from rehearsal.bench.hosts_files import environment, light
 from rehearsal.bench.hosts_files.figures import HostsFiles, Measured, Run, Took
 from rehearsal.bench.hosts_files.figures import Tool as Name
 from rehearsal.bench.hosts_files.light import Light
-from rehearsal.bench.hosts_files.others import Ansible, PlainSsh, Pyinfra
+from rehearsal.bench.hosts_files.others import Ansible, PlainSsh, Pyinfra, SshAgent
 from rehearsal.bench.hosts_files.pgleap import PulumiUp, Stack, WindowUp
 from rehearsal.bench.hosts_files.reading import leads_elsewhere
 from rehearsal.engine.engine import ensure
@@ -37,7 +37,12 @@ def measure(runs: int, report: Report, counts: Sequence[int] = COUNTS) -> HostsF
     programs, engine = environment.ensure(report), ensure(report)
     with light.booted(max(counts), report) as hosts:
         plugins = operator_stack.serve_plugins(hosts.place, engine)
-        ansible, pyinfra, ssh = Ansible(hosts, programs), Pyinfra(hosts, programs), PlainSsh(hosts)
+        ansible, pyinfra, ssh, agent = (
+            Ansible(hosts, programs),
+            Pyinfra(hosts, programs),
+            PlainSsh(hosts),
+            SshAgent(hosts),
+        )
         measured = []
         for count in sorted(counts):
             # The runs with fewer hosts have left their names elsewhere; a new stack begins with names as they were, or is refused.
@@ -50,6 +55,7 @@ def measure(runs: int, report: Report, counts: Sequence[int] = COUNTS) -> HostsF
                 Name.ANSIBLE: ansible,
                 Name.PYINFRA: pyinfra,
                 Name.SSH: ssh,
+                Name.SSH_AGENT: agent,
             }
             measured += _in_turns(hosts, hosts.servers[:count], tools, runs, report)
         return HostsFiles(
@@ -79,9 +85,9 @@ def one_run(hosts: Light, servers: Sequence[Server], tool: Tool, address: str) -
     """One change by one tool, seen from outside before and after. Raises LabError when it did not do what it was to do."""
     before = {server: hosts_file(server, hosts.fleet) for server in servers}
     _put_back(hosts, servers)
-    began, cpu = time.time_ns(), hosts.cpu_seconds()
+    began, cpu, machine = time.time_ns(), hosts.cpu_seconds(), light.machine_seconds()
     took = tool.lead(servers, address)
-    spent = hosts.cpu_seconds() - cpu
+    spent, in_all = hosts.cpu_seconds() - cpu, light.machine_seconds() - machine
     changed = []
     for server in servers:
         file = hosts.file(server)
@@ -91,7 +97,8 @@ def one_run(hosts: Light, servers: Sequence[Server], tool: Tool, address: str) -
             said = ", ".join(mistakes) or "the file was not written"
             raise LabError(f"Expected {type(tool).__name__} to lead all names on {server.name} to {address}: {said}.")
     spread = (max(changed) - min(changed)) / 1e9
-    return Run(seconds=took.seconds, spread=spread, span=took.span, hosts_cpu=spent)
+    own = max(in_all - spent, 0.0)
+    return Run(seconds=took.seconds, spread=spread, span=took.span, hosts_cpu=spent, own_cpu=own)
 
 
 def _put_back(hosts: Light, servers: Sequence[Server]) -> None:

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 from rehearsal.report.model import Step
 
-Figure = Literal["seconds", "spread", "span", "hosts_cpu"]
-HOSTS_FILE = "-hosts-file"
+Figure = Literal["seconds", "spread", "span", "hosts_cpu", "own_cpu"]
+HOSTS_FILES = "-hosts-files"
 
 
 class Tool(StrEnum):
@@ -23,6 +23,7 @@ class Tool(StrEnum):
     ANSIBLE = "Ansible"
     PYINFRA = "pyinfra"
     SSH = "plain ssh"
+    SSH_AGENT = "plain ssh, the same agent"
 
 
 class Took(NamedTuple):
@@ -49,6 +50,8 @@ class Run(Part):
     """From the first hosts file's step that began to the last one that ended; null for what has no engine."""
     hosts_cpu: float
     """What the hosts' own processes had of this machine's processors, all hosts together: in a real fleet each has its own."""
+    own_cpu: float
+    """What all else had of them meanwhile, which is the tool: what an operator's machine has to give."""
 
 
 class Measured(Part):
@@ -99,17 +102,16 @@ class HostsFiles(Part):
         begin, end = self.of(tool, few).median(figure), self.of(tool, many).median(figure)
         return None if begin is None or end is None else (end - begin) / (many - few)
 
-    @property
-    def window_behind_ssh(self) -> float:
-        """Seconds that the window's `up` takes longer than plain ssh on the most hosts."""
+    def window_behind(self, ssh: Tool) -> float:
+        """Seconds that the window's `up` takes longer than one of the two plain ssh on the most hosts."""
         most = self.counts[-1]
-        return self.seconds(Tool.WINDOW, most) - self.seconds(Tool.SSH, most)
+        return self.seconds(Tool.WINDOW, most) - self.seconds(ssh, most)
 
 
 def span(steps: Iterable[Step]) -> float:
     """Seconds from the first hosts file's step that began to the end of the last. Raises ValueError if one has not ended, or failed, or
     there are none."""
-    found = [step for step in steps if step.name.endswith(HOSTS_FILE)]
+    found = [step for step in steps if step.name.endswith(HOSTS_FILES)]
     unfinished = [step.name for step in found if step.ended is None or step.failed]
     if unfinished or not found:
         raise ValueError(f"expected steps of hosts files that all ended well, found these that did not: {unfinished}")

@@ -6,6 +6,7 @@ each `fsync` of one would wait for those of all others.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,8 +35,11 @@ _START_SECONDS = 60.0
 
 
 def fleet(hosts: int) -> Fleet:
-    """So many hosts, all of them online, and the databases whose names they hold. Pure."""
-    clients = (Server(f"web{number:03d}", "online", network.address(number)) for number in range(hosts))
+    """So many hosts, all of them drained but one, without which no stack is valid, and the databases whose names they hold. Pure."""
+    clients = (
+        Server(f"web{number:03d}", "drained" if number else "online", network.address(number))
+        for number in range(hosts)
+    )
     return Fleet((*DATABASES, *clients), dict(NAMES), READS_FROM)
 
 
@@ -62,6 +66,13 @@ class Light:
         raise LabError(
             "Expected cpu.stat in a control group of version 2, found none: mount cgroup2 below /sys/fs/cgroup."
         )
+
+
+def machine_seconds() -> float:
+    """What all processes of this machine, those on the hosts included, have had of its processors until now: proc(5), /proc/stat."""
+    words = Path("/proc/stat").read_text().splitlines()[0].split()[1:]
+    user, nice, system, _idle, _iowait, irq, softirq = (int(ticks) for ticks in words[:7])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import tempfile
 import time
@@ -89,6 +90,27 @@ class PlainSsh:
         ssh = ("ssh", "-F", str(keys.config(self._light.place)), *rendering.SSH_OPTIONS, "-n", "{}", command)
         names = "".join(f"{server.name}\n" for server in servers)
         return _timed(self._light, ["xargs", "-P", str(self.at_once), "-I", "{}", *ssh], {}, stdin=names)
+
+
+class SshAgent:
+    """The same, and what is run on each host is pgleap's own verb, as its step runs it: the limit that ssh sets to that."""
+
+    at_once = PlainSsh.at_once
+
+    def __init__(self, light: Light) -> None:
+        self._light = light
+        self._folder = light.place.root / "ssh-agent-verb"
+        self._folder.mkdir()
+
+    def lead(self, servers: Sequence[Server], address: str) -> Took:
+        """See Tool. The agent must be installed."""
+        for server in servers:
+            (self._folder / server.name).write_text(rendering.agent_asked(server, self._light.fleet.names, address))
+        ssh = shlex.join(("ssh", "-F", str(keys.config(self._light.place)), *rendering.SSH_OPTIONS))
+        one = f'{ssh} "$1" {shlex.quote(rendering.AGENT_COMMAND)} < {shlex.quote(str(self._folder))}/"$1"'
+        names = "".join(f"{server.name}\n" for server in servers)
+        argv = ["xargs", "-P", str(self.at_once), "-I", "{}", "sh", "-c", one, "sh", "{}"]
+        return _timed(self._light, argv, {}, stdin=names)
 
 
 def _timed(

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import yaml
 
+from agent.states import Hosts, Verb
+from components.agent_program import INSTALLED, SUDO
 from rehearsal.lab.fleet import USER, Server
 
 HOSTS = "/etc/hosts"
 # What OpenSSH 9.2 agrees on by itself takes its client 0.1 s of a processor for each connection, this a sixth (measured, 115 and 17 ms).
 SSH_OPTIONS = ("-o", "KexAlgorithms=curve25519-sha256")
+AGENT_COMMAND = f"{SUDO} {INSTALLED} {Verb.HOSTS_FILE.value}"
 _ADDRESS = "[0-9a-f.:]+"
 
 
@@ -28,6 +31,13 @@ def sed(names: Iterable[str], address: str) -> str:
     """The command that plain ssh runs."""
     change = f"s/{pattern(names)}/{address}\\1/"
     return f"sudo -n sed -i -E {shlex.quote(change)} {HOSTS}"
+
+
+def agent_asked(server: Server, names: Iterable[str], address: str) -> str:
+    """What pgleap's agent is given on its standard input."""
+    led = dict.fromkeys(names, address)
+    who = {"server": server.name, "address": server.address, "round": 0}
+    return json.dumps({**who, "hosts": Hosts.MANAGED.value, "names": led})
 
 
 def ansible_inventory(servers: Sequence[Server]) -> str:
