@@ -106,16 +106,25 @@ class Desire:
 
     def load_balancer(self, server: Server) -> Desired:
         """For one of `settings.balanced`."""
+        return {**self.membership(), **self.balanced(server)}
+
+    def membership(self) -> Desired:
+        """What all of `settings.balanced` are asked for alike."""
         ours, inside = self.settings.load_balancer, self.parts.drained_in_load_balancer
-        wanted = {
+        return {
             "membership": "in" if inside else "out",
             "drainSeconds": ours.drain_seconds,
             "healthySeconds": ours.healthy_seconds,
+            **({} if ours.commands is not None else self._aws()),
         }
+
+    def balanced(self, server: Server) -> Desired:
+        """How one of `settings.balanced` leaves and rejoins."""
+        ours, inside = self.settings.load_balancer, self.parts.drained_in_load_balancer
         if ours.commands is not None:
-            return {**wanted, "command": ours.commands.of(server.name, server.address, inside=inside)}
+            return {"command": ours.commands.of(server.name, server.address, inside=inside)}
         instance = {"instanceId": server.instance_id} if server.instance_id else {}
-        return {**wanted, "targetGroups": list(server.target_groups), **instance, **self._aws()}
+        return {"targetGroups": list(server.target_groups), **instance}
 
     def retired_instance(self, server: Server) -> Desired:
         """For an old database with an instance id, if the stack says `terminate`."""
@@ -137,7 +146,11 @@ class Desire:
         return self.settings.names_after if lead is Lead.DB_A else self.settings.names_to(self.settings.reads_from)
 
     def hosts_file(self, server: Server, lead: Lead) -> Desired:
-        return {**self.hosts(lead), **({"reload": server.reload} if server.reload else {})}
+        return {**self.hosts(lead), **self.reload(server)}
+
+    def reload(self, server: Server) -> Desired:
+        """Of its hosts file, what is the server's own."""
+        return {"reload": server.reload} if server.reload else {}
 
     def hosts(self, lead: Lead) -> Desired:
         """What all servers with the same lead are asked for alike."""

@@ -12,7 +12,7 @@ from components import instances
 from components.agent import Agent, AgentArgs
 from components.client_gate import ClientGate, ClientGateArgs
 from components.desired import Desire
-from components.desired_hosts import hosts_files
+from components.desired_many import hosts_files, load_balancer, offline_tasks
 from components.desired_preflight import for_ready
 from components.fleet_args import FleetArgs, Maker, Steps
 from components.hosts_file import HostsFile, HostsFileArgs, HostsFiles, HostsFilesArgs
@@ -153,26 +153,16 @@ class Fleet(pulumi.ComponentResource):
         return made
 
     def _tasks(self, after: Steps) -> Steps:
-        return [
-            OfflineTasks(
-                f"{worker.name}-offline-tasks",
-                OfflineTasksArgs(
-                    worker, self._args.reach, self._desire.tasks(worker), self._after_agent(worker, after)
-                ),
-                self._own(),
-            ).step
-            for worker in self._settings.workers
-        ]
+        if not self._settings.workers:
+            return []
+        args = OfflineTasksArgs(self._args.reach, offline_tasks(self._desire, self._settings.workers), after)
+        return [OfflineTasks("workers-offline-tasks", args, self._own()).step]
 
     def _load_balancer(self, after: Steps) -> Steps:
-        return [
-            LoadBalancer(
-                f"{server.name}-load-balancer",
-                LoadBalancerArgs(server, self._args.reach, self._desire.load_balancer(server), after),
-                self._own(),
-            ).step
-            for server in self._settings.balanced
-        ]
+        if not self._settings.balanced:
+            return []
+        args = LoadBalancerArgs(self._args.reach, load_balancer(self._desire), after)
+        return [LoadBalancer("drained-load-balancer", args, self._own()).step]
 
     def _online_hosts(self, lead: Lead, after: Steps) -> Steps:
         """A step for each: one that cannot be reached holds up nobody else, nor the end of their sessions on replicas."""

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
-import pulumi
+from typing import ClassVar
 
 from agent.states import Verb
-from components.part import PartArgs, ServerPart
-from components.step import LocalStep, Reach
+from components.part import ManyArgs, ManyServersPart, PartArgs, ServerPart
 
 
 class HostsFileArgs(PartArgs):
@@ -23,27 +18,9 @@ class HostsFile(ServerPart):
     verb: ClassVar[Verb] = Verb.HOSTS_FILE
 
 
-@dataclass(frozen=True)
-class HostsFilesArgs:
-    """`desired`: ssh, hosts, names, and servers (name -> address, host key, and reload if it has one); and the steps that come before."""
-
-    reach: Reach
-    desired: Mapping[str, Any]
-    after: Sequence[pulumi.Resource] = ()
+class HostsFilesArgs(ManyArgs):
+    """`desired`: hosts and names for all of them; each one's own reload, if it has one."""
 
 
-class HostsFiles(pulumi.ComponentResource):
-    """Moves new connections of many servers in one step, told from the operator's machine, which brings them the agent as well.
-
-    A step of each server's own costs the engine and the program 0.2 s of a processor (two cores, measured: 40 s for 200 servers), for
-    what ssh does in 0.1 s; these are servers for which nothing else of the program waits one by one.
-    """
-
-    module: ClassVar[str] = "scripts.hosts_files"
-    step: LocalStep
-
-    def __init__(self, name: str, args: HostsFilesArgs, opts: pulumi.ResourceOptions) -> None:
-        super().__init__("pgleap:fleet:HostsFiles", name, None, opts)
-        own = pulumi.ResourceOptions(parent=self)
-        self.step = LocalStep(name, self.module, args.desired, args.reach, after=args.after, opts=own)
-        self.register_outputs({})
+class HostsFiles(ManyServersPart):
+    """Moves new connections of many servers."""

@@ -1,17 +1,17 @@
-"""LoadBalancer: whether a drained server is in its load balancer."""
+"""LoadBalancer: whether the drained servers are in their load balancer."""
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from components.part import LocalPart, PartArgs
+from components.part import ManyArgs, ManyServersPart
 
 
-class LoadBalancerArgs(PartArgs):
-    """`desired`: membership (in or out), the seconds it may take, and the target groups with what AWS asks for, or a command."""
+class LoadBalancerArgs(ManyArgs):
+    """`desired`: membership (in or out) and the seconds it may take; each one's own target groups, or the command that is run for it."""
 
 
-class LoadBalancer(LocalPart):
-    """One drained server's membership; out is when its connections have drained, in is when it is healthy."""
+class LoadBalancer(ManyServersPart):
+    """The membership of all drained servers; out is when their connections have drained, in is when they are healthy."""
 
     module: ClassVar[str] = "scripts.load_balancer"

@@ -1,18 +1,13 @@
-"""OfflineTasks: a worker's systemd units, stopped while writes are refused."""
+"""OfflineTasks: the workers' systemd units, stopped while writes are refused."""
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from agent.states import Verb
-from components.part import PartArgs, ServerPart
+from components.part import ManyArgs, ManyServersPart
 
 
-class OfflineTasksArgs(PartArgs):
-    """`desired`: tasks (systemd unit -> running or stopped)."""
+class OfflineTasksArgs(ManyArgs):
+    """`desired`: each worker's own tasks (systemd unit -> running or stopped)."""
 
 
-class OfflineTasks(ServerPart):
-    """One worker's offline tasks."""
-
-    verb: ClassVar[Verb] = Verb.OFFLINE_TASKS
+class OfflineTasks(ManyServersPart):
+    """The offline tasks of all workers."""

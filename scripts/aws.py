@@ -42,7 +42,7 @@ def errors_told(desired: Desired) -> Iterator[None]:
         yield
     except (BotoCoreError, ClientError) as error:
         raise Refusal(
-            f"AWS in {desired['region']} to do what is asked for {desired['server']}",
+            f"AWS in {desired['region']} to do what is asked for {desired.get('server', 'the drained servers')}",
             str(error),
             "see to the credentials of this machine (aws sts get-caller-identity), what they may do, and the ids in"
             " pgleap:servers, then run `pulumi up` again",

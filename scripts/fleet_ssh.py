@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -84,6 +85,8 @@ class Login(Protocol):
 Shell = Callable[[str, str], Awaitable[Answer]]
 # What is said to a server, by its name, over one connection.
 Talk = Callable[[str, Shell], Awaitable[Answer]]
+# Hears each line that a command says on its standard error, as it comes.
+Hear = Callable[[str], None]
 
 
 def agent_command(verb: Verb) -> str:
@@ -132,13 +135,21 @@ async def _ask_bastion(settings: Settings, command: str, deadline: float) -> Ans
 
 
 async def each(
-    ssh: Login, servers: Mapping[str, Reachable], talk: Talk, deadline: float, dial: float = DEADLINE
+    ssh: Login,
+    servers: Mapping[str, Reachable],
+    talk: Talk,
+    deadline: float,
+    hear: Callable[[str, str], None] = lambda *_: None,
+    dial: float = DEADLINE,
 ) -> dict[str, Answer]:
     """Talk to all servers side by side, at most `dial` seconds until one lets us in and `deadline` seconds in all for each: the answers
-    by name. Raises UnreachableError."""
+    by name. `hear` is told what a server says meanwhile, by its name. Raises UnreachableError."""
     async with _way(ssh, dial) as way:
         answers = await asyncio.gather(
-            *(_one(way, name, server, talk, min(dial, deadline), deadline) for name, server in servers.items())
+            *(
+                _one(way, server, partial(talk, name), partial(hear, name), min(dial, deadline), deadline)
+                for name, server in servers.items()
+            )
         )
     return dict(zip(servers, answers, strict=True))
 
@@ -181,17 +192,19 @@ async def _keys(ssh: Login) -> AsyncIterator[Keys]:
         yield keys
 
 
-async def _one(way: _Way, name: str, server: Reachable, talk: Talk, dial: float, deadline: float) -> Answer:
+async def _one(
+    way: _Way, server: Reachable, talk: Callable[[Shell], Awaitable[Answer]], hear: Hear, dial: float, deadline: float
+) -> Answer:
+    ssh = way.ssh
     async with way.room:
         within = dial
         try:
             async with asyncio.timeout(deadline):
                 async with asyncio.timeout(dial):
-                    ssh = way.ssh
                     connection = await _connect(way, server.address, ssh.port, ssh.user, server.host_key, way.bastion)
                 within = deadline
                 try:
-                    return await talk(name, lambda command, text: _talk(connection, command, text))
+                    return await talk(partial(_talk, connection, hear=hear))
                 finally:
                     # Not closed: a server that stopped answering would be waited for.
                     connection.abort()
@@ -199,16 +212,23 @@ async def _one(way: _Way, name: str, server: Reachable, talk: Talk, dial: float,
             return Answer(None, "", _why(error, within))
 
 
-async def _talk(connection: asyncssh.SSHClientConnection, command: str, text: str) -> Answer:
+async def _talk(
+    connection: asyncssh.SSHClientConnection, command: str, text: str, hear: Hear = lambda _: None
+) -> Answer:
     began = time.time()
     process = await connection.create_process(command, encoding="utf-8", errors="replace")
     # A command that ended without reading has closed its input already.
     with contextlib.suppress(BrokenPipeError):
         process.stdin.write(text)
         process.stdin.write_eof()
-    done = await process.wait()
+    error = ""
+    output = asyncio.ensure_future(process.stdout.read())
+    async for line in process.stderr:
+        error += line
+        hear(line.rstrip())
+    done = await process.wait(check=False)
     status = done.exit_status if done.exit_status is not None else -1
-    return Answer(status, str(done.stdout or ""), str(done.stderr or ""), began, time.time())
+    return Answer(status, await output, error, began, time.time())
 
 
 async def _to_bastion(way: _Way, ssh: Login, bastion: Bastion) -> asyncssh.SSHClientConnection:

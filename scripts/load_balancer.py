@@ -1,5 +1,7 @@
-"""A drained server leaves or rejoins its load balancer: `python -m scripts.load_balancer`, desired state on stdin. A step of the
+"""Drained servers leave or rejoin their load balancer: `python -m scripts.load_balancer`, desired state on stdin. A step of the
 program runs it on the operator's machine; by hand it is not needed.
+
+All servers at once, for each may drain for minutes; one that fails holds up none of the others.
 
 AWS target groups are observed, so nothing is done twice. Commands tell nothing of what was: they are run whenever the step runs.
 """
@@ -12,24 +14,59 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 
-from scripts.local_step import Desired, Time, main, say
+from scripts.local_step import Desired, Time, main, say, speaking_of
+from scripts.many import each_of, refusal, together
 from scripts.report import Facts, Refusal
 
 # Of what a command that failed has said, in letters.
 LAST_LETTERS = 4000
+# What a refusal expected of each server, by the membership that is asked for.
+EXPECTED = {"in": "the load balancer to have taken back", "out": "the load balancer to have let go"}
+
+
+def load_balancers(desired: Desired, time: Time) -> Facts:
+    """Bring every server in or out, as `membership` says. Raises Refusal if any failed, once all others are done."""
+    asked = each_of(desired)
+    with ThreadPoolExecutor(max_workers=len(asked)) as pool:
+        ended = dict(zip(asked, pool.map(partial(_one, _way(desired, time)), asked.values()), strict=True))
+    failed = {name: str(end) for name, end in ended.items() if isinstance(end, Refusal)}
+    if failed:
+        raise refusal(EXPECTED[desired["membership"]], failed, len(asked))
+    done = {name: end for name, end in ended.items() if not isinstance(end, Refusal)}
+    return {"membership": desired["membership"], **together(done)}
 
 
 def load_balancer(desired: Desired, time: Time) -> Facts:
-    """Bring the server in or out, as `membership` says. Raises Refusal."""
-    if "command" in desired:
-        return by_command(desired)
+    """The same for one server. Raises Refusal."""
+    return _way(desired, time)(desired)
+
+
+def _way(desired: Desired, time: Time) -> Callable[[Desired], Facts]:
+    """How one server leaves or rejoins. Raises Refusal."""
+    if "region" not in desired:
+        return by_command
     # Here, for boto3 takes half a second to import.
+    from scripts import aws  # noqa: PLC0415
     from scripts.target_groups import target_groups  # noqa: PLC0415
 
-    return target_groups(desired, time)
+    # One for all: it may be used by many threads at once, and made by one only.
+    with aws.errors_told(desired):
+        elb = aws.load_balancing(desired)
+    return lambda asked: target_groups(asked, time, elb)
+
+
+def _one(way: Callable[[Desired], Facts], asked: Desired) -> Facts | Refusal:
+    with speaking_of(asked["server"]):
+        try:
+            return way(asked)
+        except Refusal as refused:
+            say(str(refused))
+            return refused
 
 
 def by_command(desired: Desired) -> Facts:
@@ -69,4 +106,4 @@ def by_command(desired: Desired) -> Facts:
 
 
 if __name__ == "__main__":
-    sys.exit(main(load_balancer))
+    sys.exit(main(load_balancers))

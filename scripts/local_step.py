@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,8 +26,22 @@ class Time:
     sleep: Callable[[float], None] = time.sleep
 
 
+_speaking = threading.local()
+
+
+@contextmanager
+def speaking_of(server: str) -> Iterator[None]:
+    """What this thread says in the block is of one server among many."""
+    _speaking.of = f"{server}: "
+    try:
+        yield
+    finally:
+        _speaking.of = ""
+
+
 def say(sentence: str) -> None:
     """One progress line, which `pulumi up` streams. Raises BrokenPipeError if the `up` has ended."""
+    sentence = getattr(_speaking, "of", "") + sentence
     print(sentence[:LONGEST_LINE].replace("\n", " "), file=sys.stderr, flush=True)
 
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from scripts import aws
 from scripts.local_step import Desired, Time, Wait, say
 from scripts.report import Facts, Refusal
 from scripts.target_group import HEALTHY, State, TargetGroup
 
+if TYPE_CHECKING:
+    from types_boto3_elbv2 import ElasticLoadBalancingv2Client
+
 NOT_THERE = State("not registered", "")
 
 
-def target_groups(desired: Desired, time: Time) -> Facts:
+def target_groups(desired: Desired, time: Time, elb: ElasticLoadBalancingv2Client) -> Facts:
     """Bring the server in or out. Raises Refusal: before anything is touched if a group cannot hold it, past the deadline, and
     with what AWS refuses."""
     with aws.errors_told(desired):
-        elb = aws.load_balancing(desired)
         found = elb.describe_target_groups(TargetGroupArns=list(desired["targetGroups"]))["TargetGroups"]
         groups = [TargetGroup.of(elb, one, desired) for one in found]
         if desired["membership"] == "out":

@@ -18,10 +18,10 @@ from pulumi.runtime.stack import Stack, run_pulumi_func
 from pulumi.runtime.sync_await import _sync_await
 
 from components.settings import SECRETS, Settings
-from scripts.hosts_files import hosts_of
+from scripts.many import each_of
 
 PROJECT = Path(__file__).resolve().parents[2]
-OTHERS = "others-hosts-files"
+OTHERS, TASKS, BALANCER = "others-hosts-files", "workers-offline-tasks", "drained-load-balancer"
 COMMAND, COPY, LOCAL = "command:remote:Command", "command:remote:CopyToRemote", "command:local:Command"
 # What the stack's own outputs say of instances that were there before.
 INSTANCES = {"db-a": "db-a-instance-id"}
@@ -73,11 +73,10 @@ class Program:
         self.every_step = {**self.steps, **self.local_steps}
         self._by_urn = {found.urn: found for found in declared}
 
-    @property
-    def others_hosts(self) -> dict[str, dict[str, Any]]:
-        """What drained servers and workers are asked for, in one step: the server's name -> its agent's desired state."""
-        step = self.local_steps.get(OTHERS)
-        return {} if step is None else {name: dict(host.asked) for name, host in hosts_of(step.stdin).items()}
+    def asked(self, step: str) -> dict[str, dict[str, Any]]:
+        """What a step for many servers asks for, by server: its agent's desired state, or a load balancer's. Nothing without the step."""
+        told = self.local_steps.get(step)
+        return {} if told is None else {name: dict(each) for name, each in each_of(told.stdin).items()}
 
     def waits_for(self, step: str) -> set[str]:
         """The names of all steps that a step waits for, those that these wait for included."""

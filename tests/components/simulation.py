@@ -12,7 +12,7 @@ import io
 import json
 import pickle
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +25,7 @@ from components.agent_program import INSTALLED, agent_program
 from components.settings import Settings
 from rehearsal.plugins.local import Here
 from rehearsal.plugins.transport import Connection, Listener, LocalRun, Result, TransportError
-from scripts import hosts_files
+from scripts import on_servers
 from scripts.fleet_ssh import Answer, Login, Reachable, Talk
 from scripts.report import Refusal as StepRefusal
 from tests.model import invariants
@@ -186,10 +186,10 @@ class SimulatedFleet(Here):
 
     async def run_here(self, run: LocalRun, listener: Listener) -> str:
         """The step that tells many servers at once: its own code, with the simulated servers' shells."""
-        if not run.command.endswith(f" {hosts_files.__name__}"):
+        if not run.command.endswith(f" {on_servers.__name__}"):
             return await super().run_here(run, listener)
         try:
-            facts = await hosts_files.hosts_files(json.loads(run.stdin), self._each)
+            facts = await on_servers.on_servers(json.loads(run.stdin), self._each)
         except StepRefusal as refused:
             listener.stderr(f"pgleap: {refused}\n".encode())
             return "exit status 1"
@@ -197,7 +197,12 @@ class SimulatedFleet(Here):
         return ""
 
     async def _each(
-        self, ssh: Login, servers: Mapping[str, Reachable], talk: Talk, deadline: float
+        self,
+        ssh: Login,
+        servers: Mapping[str, Reachable],
+        talk: Talk,
+        deadline: float,
+        hear: Callable[[str, str], None],
     ) -> dict[str, Answer]:
         """See fleet_ssh."""
         answers = await asyncio.gather(*(self._talk(name, server, talk) for name, server in servers.items()))
@@ -212,13 +217,13 @@ class SimulatedFleet(Here):
 
     async def _shell(self, machine: Machine, command: str, text: str) -> Answer:
         agent = agent_program()
-        if command == hosts_files.delivery_command(agent):
+        if command == on_servers.delivery_command(agent):
             machine.put(f"{HOME}/{agent.delivered}", base64.b64decode(text))
             return Answer(0, "", "")
         installed = machine.path(INSTALLED)
         ours = installed.exists() and installed.read_bytes().endswith(agent.sha256.encode())
-        if command == hosts_files.verb_command(agent) and not ours:
-            return Answer(hosts_files.OTHER_AGENT, "", "")
+        if command in [on_servers.verb_command(agent, verb) for verb in on_servers.EXPECTED] and not ours:
+            return Answer(on_servers.OTHER_AGENT, "", "")
         heard = _Heard()
         result = await self._told(machine, command, text, heard)
         said = heard.error.decode()

@@ -14,7 +14,7 @@ from components.plan import plan
 from components.retirement import RetiredInstance, RetiredInstanceArgs
 from components.settings import Settings
 from components.step import Reach
-from tests.components.declared import COMMAND, LOCAL, OTHERS, PROJECT, Declared, Program, RefusedError, declare
+from tests.components.declared import BALANCER, COMMAND, LOCAL, OTHERS, PROJECT, Program, RefusedError, declare
 from tests.components.test_program_order import FINISHED
 from tests.unit.example_config import COMMANDS, REGION, balanced, config, host_key, target_group
 
@@ -36,11 +36,6 @@ def in_phase(phase: Phase, raw: dict[str, Any]) -> Program:
     return declare(raw, finished=FINISHED[phase], phase=phase.value)
 
 
-def balancing(program: Program) -> dict[str, Declared]:
-    """The steps of load balancers alone."""
-    return {name: step for name, step in program.local_steps.items() if name.endswith("-load-balancer")}
-
-
 @pytest.fixture(scope="module", params=Phase)
 def program(request: pytest.FixtureRequest) -> Program:
     return in_phase(request.param, balanced())
@@ -50,7 +45,7 @@ def test_a_local_step_follows_the_rules_of_a_step(program: Program) -> None:
     """A trigger would replace it, a delete put servers back that are out; a path of one checkout would change in another one."""
     for step in program.local_steps.values():
         assert step.inputs.keys() == {"create", "update", "stdin", "logging", "addPreviousOutputInEnv"}
-        module = "scripts.hosts_files" if step.name == OTHERS else "scripts.load_balancer"
+        module = "scripts.load_balancer" if step.name == BALANCER else "scripts.on_servers"
         assert step.inputs["create"] == step.inputs["update"] == f"exec .venv/bin/python -m {module}"
         assert step.inputs["addPreviousOutputInEnv"] is False
         assert step.inputs["logging"] == "stderr"
@@ -73,15 +68,15 @@ def test_each_server_is_asked_for_what_the_table_says(program: Program) -> None:
     wanted = "out" if program.settings.phase in OUTSIDE else "in"
     limits = {"drainSeconds": 330, "healthySeconds": 300}
     common = {"round": 1, "membership": wanted, "region": REGION, **limits}
-    assert {name: step.stdin for name, step in balancing(program).items()} == {
-        "web3-load-balancer": {
+    assert program.asked(BALANCER) == {
+        "web3": {
             "server": "web3",
             "address": "10.77.0.23",
             "instanceId": "i-0123456789abcdef3",
             "targetGroups": [target_group("web"), target_group("api")],
             **common,
         },
-        "web4-load-balancer": {
+        "web4": {
             "server": "web4",
             "address": "10.77.0.24",
             "targetGroups": [target_group("api")],
@@ -107,7 +102,7 @@ def test_names_and_parents_never_change_with_the_phase(program: Program) -> None
 )
 def test_a_command_is_asked_for_as_it_will_be_run(phase: Phase, words: list[str]) -> None:
     """A preview with holes in the command line shows nobody which server is taken out."""
-    step = in_phase(phase, by_command()).local_steps["web3-load-balancer"].stdin
+    step = in_phase(phase, by_command()).asked(BALANCER)["web3"]
     assert step["command"] == words
     assert step["drainSeconds"] == 20
     assert step.keys() == {*EVERY_STATE, "membership", "command", "drainSeconds", "healthySeconds"}
@@ -117,31 +112,31 @@ def test_an_endpoint_of_ones_own_is_handed_on() -> None:
     """Without it a rehearsal against a stand-in would ask AWS itself."""
     raw = balanced()
     raw["aws"] = {**raw["aws"], "endpoint": "http://127.0.0.1:5000"}
-    assert in_phase(Phase.READONLY, raw).local_steps["web4-load-balancer"].stdin["endpoint"] == "http://127.0.0.1:5000"
+    assert in_phase(Phase.READONLY, raw).local_steps[BALANCER].stdin["endpoint"] == "http://127.0.0.1:5000"
 
 
 def test_without_groups_and_commands_nothing_is_declared() -> None:
     """A step that does nothing says that the server is out, while nobody took it out."""
-    assert balancing(in_phase(Phase.READONLY, config())) == {}
+    assert in_phase(Phase.READONLY, config()).asked(BALANCER) == {}
     raw = balanced()
     raw["servers"]["web4"]["lost"] = True
-    assert balancing(in_phase(Phase.READONLY, raw)).keys() == {"web3-load-balancer"}
+    assert in_phase(Phase.READONLY, raw).asked(BALANCER).keys() == {"web3"}
 
 
 @pytest.mark.parametrize(
     ("phase", "first", "then"),
     [
         # Out once the fleet is ready, before any name moves.
-        (Phase.READONLY, "db1-ready", "web3-load-balancer"),
-        (Phase.READONLY, "web3-load-balancer", "web1-hosts-file"),
-        (Phase.READONLY, "web4-load-balancer", "db1-client-gate"),
-        (Phase.UPGRADE, "db1-ready", "web3-load-balancer"),
-        (Phase.UPGRADE, "web3-load-balancer", "web1-hosts-file"),
+        (Phase.READONLY, "db1-ready", BALANCER),
+        (Phase.READONLY, BALANCER, "web1-hosts-file"),
+        (Phase.READONLY, BALANCER, "db1-client-gate"),
+        (Phase.UPGRADE, "db1-ready", BALANCER),
+        (Phase.UPGRADE, BALANCER, "web1-hosts-file"),
         # In once its own names lead to a database that takes writes.
-        (Phase.CUTOVER, OTHERS, "web3-load-balancer"),
-        (Phase.CUTOVER, "db-a-client-gate", "web3-load-balancer"),
-        (Phase.PREPARE, OTHERS, "web3-load-balancer"),
-        (Phase.PREPARE, "db1-client-gate", "web3-load-balancer"),
+        (Phase.CUTOVER, OTHERS, BALANCER),
+        (Phase.CUTOVER, "db-a-client-gate", BALANCER),
+        (Phase.PREPARE, OTHERS, BALANCER),
+        (Phase.PREPARE, "db1-client-gate", BALANCER),
     ],
 )
 def test_the_order_around_it(phase: Phase, first: str, then: str) -> None:
@@ -152,13 +147,7 @@ def test_the_order_around_it(phase: Phase, first: str, then: str) -> None:
 @pytest.mark.parametrize("phase", Phase)
 def test_the_last_step_waits_for_them_too(phase: Phase) -> None:
     """A phase that is marked finished while a server is still draining would let the next one begin."""
-    assert {"web3-load-balancer", "web4-load-balancer"} <= in_phase(phase, balanced()).waits_for("db1-finish")
-
-
-def test_no_server_waits_for_another_one() -> None:
-    """Each drains for minutes: one after the other would take hours."""
-    for phase in Phase:
-        assert "web3-load-balancer" not in in_phase(phase, balanced()).waits_for("web4-load-balancer")
+    assert {BALANCER} <= in_phase(phase, balanced()).waits_for("db1-finish")
 
 
 @pytest.mark.parametrize("phase", OUTSIDE)
@@ -188,10 +177,10 @@ def test_a_refused_move_takes_nobody_out(preview: bool) -> None:
 
 def test_nothing_follows_a_server_that_is_left_out() -> None:
     """The engine takes a step that it leaves out (`--target`, `--exclude`) for done; writes would be refused with the server in."""
-    with pytest.raises(RefusedError, match="web3-load-balancer was left out") as refused:
-        declare(balanced(), finished=FINISHED[Phase.READONLY], phase="readonly", left_out="web3-load-balancer")
+    with pytest.raises(RefusedError, match="drained-load-balancer was left out") as refused:
+        declare(balanced(), finished=FINISHED[Phase.READONLY], phase="readonly", left_out=BALANCER)
     begun = {found.name for found in refused.value.declared if found.type in (COMMAND, LOCAL)}
-    assert {"web3-load-balancer", "db1-ready"} <= begun
+    assert {BALANCER, "db1-ready"} <= begun
     assert not {"web1-hosts-file", "db1-client-gate"} & begun
 
 
@@ -213,8 +202,8 @@ def read_by(modules: tuple[str, ...]) -> tuple[set[str], set[str]]:
 
 def test_every_key_that_is_read_is_sent_and_no_other() -> None:
     """A key renamed on one side is a KeyError in the window; one that nobody reads promises what is not done."""
-    aws = in_phase(Phase.READONLY, balanced()).local_steps["web3-load-balancer"].stdin.keys()
-    commands = in_phase(Phase.READONLY, by_command()).local_steps["web3-load-balancer"].stdin.keys()
+    aws = in_phase(Phase.READONLY, balanced()).asked(BALANCER)["web3"].keys()
+    commands = in_phase(Phase.READONLY, by_command()).asked(BALANCER)["web3"].keys()
     must, may = read_by(READERS["scripts.load_balancer"])
     assert must <= aws | commands
     assert aws | commands <= must | may | EVERY_STATE

@@ -17,8 +17,8 @@ from components.desired_preflight import for_ready
 from components.order import ORDER, Part
 from components.phases import Lead
 from components.settings import Role, Server, Settings
-from scripts.hosts_files import Bastion, Ssh
-from tests.components.declared import COMMAND, COPY, OTHERS, Program, RefusedError, declare
+from scripts.on_servers import Bastion, Ssh
+from tests.components.declared import COMMAND, COPY, OTHERS, TASKS, Program, RefusedError, declare
 from tests.unit.example_config import config
 
 # Every move there is, from the phase that the stack finished last. From cutover one goes back only as long as it is
@@ -93,8 +93,6 @@ def expected(program: Program) -> dict[str, dict[str, Any]]:
             found[f"{replica.name}-sessions-{group}"] = desire.sessions(replica, group, clients, lead)
     for replica in settings.replicas:
         found[f"{replica.name}-access"] = desire.access()
-    for worker in settings.workers:
-        found[f"{worker.name}-offline-tasks"] = desire.tasks(worker)
     return found | expected_after_cutover(settings, desire)
 
 
@@ -124,9 +122,9 @@ def stands(part: Part, phase: Phase) -> bool:
 
 
 def has_agent(server: Server, program: Program) -> bool:
-    """A step of the program's own brings it. Before `cutover` a new replica need not even exist; a drained server is told by one step for
-    many, which brings the agent along."""
-    if server.role is Role.DRAINED:
+    """A step of the program's own brings it. Before `cutover` a new replica need not even exist; drained servers and workers are asked by
+    steps for many, which bring the agent along."""
+    if server.role in (Role.DRAINED, Role.WORKER):
         return False
     return server.role is not Role.NEW_REPLICA or stands(Part.NEW_REPLICA_SESSIONS, program.settings.phase)
 
@@ -153,12 +151,16 @@ def test_the_other_servers_are_asked_in_one_step_for_what_the_table_says(program
     """A server that the step does not name keeps names that lead to a database which refuses it."""
     settings, desire = program.settings, Desire(program.settings)
     for server in (*settings.drained, *settings.workers):
-        asked = program.others_hosts[server.name]
         who = {"server": server.name, "address": server.address, "round": 2}
-        assert asked == {**who, **desire.hosts_file(server, desire.parts.other_hosts)}
-    told = program.local_steps[OTHERS].stdin
-    assert told["servers"].keys() == {server.name for server in (*settings.drained, *settings.workers)}
-    assert all(host["hostKey"] == settings.servers[name].host_key for name, host in told["servers"].items())
+        assert program.asked(OTHERS)[server.name] == {**who, **desire.hosts_file(server, desire.parts.other_hosts)}
+        if server in settings.workers:
+            assert program.asked(TASKS)[server.name] == {**who, **desire.tasks(server)}
+    assert program.asked(OTHERS).keys() == {server.name for server in (*settings.drained, *settings.workers)}
+    assert program.asked(TASKS).keys() == {server.name for server in settings.workers}
+    verbs = {OTHERS: "hosts-file", TASKS: "offline-tasks"}
+    for name, told in program.local_steps.items():
+        assert told.stdin["verb"] == verbs[name]
+        assert all(host["hostKey"] == settings.servers[one].host_key for one, host in told.stdin["servers"].items())
 
 
 def test_the_way_to_the_other_servers_is_as_the_settings_have_it(tmp_path: Path) -> None:

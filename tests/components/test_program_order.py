@@ -15,7 +15,7 @@ from pulumi.runtime.proto import engine_pb2
 
 from agent.states import Phase
 from components.order import ORDER
-from tests.components.declared import OTHERS, Program, declare
+from tests.components.declared import OTHERS, TASKS, Program, declare
 from tests.unit.example_config import config, host_key
 
 # Before any program of these tests has run.
@@ -49,12 +49,12 @@ def declared_without(phase: Phase, *roles: str) -> Program:
     [
         # Writes resume before anything else, and DB_A comes last.
         (Phase.PREPARE, "db1-client-gate", "web1-hosts-file"),
-        (Phase.PREPARE, "db1-client-gate", "worker1-offline-tasks"),
+        (Phase.PREPARE, "db1-client-gate", TASKS),
         (Phase.PREPARE, "web1-hosts-file", "db-a-announce"),
-        (Phase.PREPARE, "worker1-offline-tasks", "db-a-announce"),
+        (Phase.PREPARE, TASKS, "db-a-announce"),
         # Nobody writes and every read leads elsewhere before the gate closes.
         (Phase.READONLY, "db-a-ready", "web1-hosts-file"),
-        (Phase.READONLY, "worker1-offline-tasks", "web1-hosts-file"),
+        (Phase.READONLY, TASKS, "web1-hosts-file"),
         (Phase.READONLY, "web1-hosts-file", "db1-client-gate"),
         (Phase.READONLY, "web2-hosts-file", "db1-client-gate"),
         (Phase.READONLY, "db-a-client-gate", "db1-client-gate"),
@@ -63,21 +63,21 @@ def declared_without(phase: Phase, *roles: str) -> Program:
         (Phase.UPGRADE, "web1-hosts-file", "db-a-client-gate"),
         (Phase.PREPARE, "db2-sessions-web1", "db3-sessions-web1"),
         (Phase.CUTOVER, "db2-sessions-web1", "db3-sessions-web1"),
-        (Phase.UPGRADE, "worker2-offline-tasks", "db-a-database"),
-        (Phase.UPGRADE, "worker2-offline-tasks", "web1-hosts-file"),
+        (Phase.UPGRADE, TASKS, "db-a-database"),
+        (Phase.UPGRADE, TASKS, "web1-hosts-file"),
         # Released, then open, then names, then what writes by itself.
         (Phase.CUTOVER, "db1-client-gate", "db-a-client-gate"),
         (Phase.CUTOVER, "db-a-client-gate", "web1-hosts-file"),
         (Phase.CUTOVER, "web1-hosts-file", OTHERS),
-        (Phase.CUTOVER, "web1-hosts-file", "worker1-offline-tasks"),
-        (Phase.CUTOVER, OTHERS, "worker1-offline-tasks"),
+        (Phase.CUTOVER, "web1-hosts-file", TASKS),
+        (Phase.CUTOVER, OTHERS, TASKS),
         # Let in, then a copy that streams, then names; and at the end nobody, then nothing.
         (Phase.REPLICAS, "db-a-replication", "db-c-replica"),
         (Phase.REPLICAS, "db-c-credentials", "db-c-replica"),
         (Phase.REPLICAS, "db-d-replica", "web1-hosts-file"),
         (Phase.REPLICAS, "db-c-replica", OTHERS),
         (Phase.REPLICAS, OTHERS, "db-c-sessions-all"),
-        (Phase.CUTOVER, "worker1-offline-tasks", "db-a-synchronous-replication"),
+        (Phase.CUTOVER, TASKS, "db-a-synchronous-replication"),
         (Phase.CUTOVER, OTHERS, "db-d-sessions-all"),
         (Phase.RETIRE, "db2-unused", "db-a-announce"),
         (Phase.RETIRE, OTHERS, "db2-retirement"),
@@ -120,7 +120,8 @@ def test_a_lost_server_has_no_step_and_the_order_holds_around_it(phase: Phase, l
     raw["servers"][lost]["lost"] = True
     program = declared(phase, raw)
     assert lost not in {step.stdin["server"] for step in program.steps.values()}
-    assert lost not in program.others_hosts
+    assert lost not in program.asked(OTHERS)
+    assert lost not in program.asked(TASKS)
     assert program.waits_for(last) == (program.every_step.keys() | program.copies.keys()) - FINISHES
 
 

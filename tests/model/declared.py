@@ -10,7 +10,7 @@ from typing import Any
 
 from agent.states import Phase, Verb
 from components.agent_program import INSTALLED, agent_program
-from scripts.hosts_files import hosts_of
+from scripts.many import each_of
 from tests.components.declared import Declared, declare
 from tests.unit.example_config import fleet_config
 
@@ -107,7 +107,7 @@ def as_declared(phase: Phase, round_: int, without: str = "") -> tuple[DeclaredS
     by_address = {server.address: server.name for server in declared.settings.servers.values()}
     found = []
     # The step that tells many servers at once is, to the model, what each of them is told.
-    many = {name: _on_each(name, told, names) for name, told in declared.local_steps.items() if "servers" in told.stdin}
+    many = {name: _on_each(name, told, names) for name, told in declared.local_steps.items() if "verb" in told.stdin}
     found += [step for each in many.values() for step in each]
     for name, told in {**declared.copies, **declared.steps}.items():
         waits_for = _expanded({names[urn] for urn in told.depends_on}, many)
@@ -130,16 +130,17 @@ def _expanded(waits_for: Iterable[str], many: Mapping[str, Sequence[DeclaredStep
 
 
 def _on_each(name: str, told: Declared, names: Mapping[str, str]) -> list[DeclaredStep]:
-    """What scripts/hosts_files.py does on each server: delivers the agent, installs it, and asks it for its verb."""
+    """What scripts/on_servers.py does on each server: delivers the agent, installs it, and asks it for its verb."""
     agent, waits_for = agent_program(), frozenset(names[urn] for urn in told.depends_on)
     found = []
-    for server, host in hosts_of(told.stdin).items():
-        file, installed, led = (f"{server}-{part}-of-{name}" for part in ("agent-file", "agent", "hosts-file"))
-        wanted = {"server": server, "address": host.address, "sha256": agent.sha256}
+    verb = told.stdin["verb"]
+    for server, asked in each_of(told.stdin).items():
+        file, installed, asks = (f"{server}-{part}-of-{name}" for part in ("agent-file", "agent", verb))
+        wanted = {"server": server, "address": asked["address"], "sha256": agent.sha256}
         found += [
             DeclaredStep(file, server, DELIVER, agent.delivered, {}, waits_for, name),
             DeclaredStep(installed, server, Verb.INSTALL.value, agent.delivered, wanted, waits_for | {file}, name),
-            DeclaredStep(led, server, Verb.HOSTS_FILE.value, INSTALLED, host.asked, waits_for | {installed}, name),
+            DeclaredStep(asks, server, verb, INSTALLED, asked, waits_for | {installed}, name),
         ]
     return found
 

@@ -26,6 +26,14 @@ def command(*argv: str, **more: Any) -> dict[str, Any]:
     return {"server": "web3", "address": "10.77.0.23", "round": 1, **wanted, **more}
 
 
+def of_many(*each: dict[str, Any]) -> dict[str, Any]:
+    """The step's desired state, of those of its servers."""
+    own = ("server", "address", "command")
+    shared = {key: value for key, value in each[0].items() if key not in own}
+    servers = {one["server"]: {key: one[key] for key in own if key != "server"} for one in each}
+    return {**shared, "servers": servers}
+
+
 def ran(desired: dict[str, Any], module: str = "scripts.load_balancer") -> subprocess.CompletedProcess[str]:
     given = json.dumps(desired)
     argv = [sys.executable, "-m", module]
@@ -34,18 +42,17 @@ def ran(desired: dict[str, Any], module: str = "scripts.load_balancer") -> subpr
 
 def test_facts_are_one_line_and_all_else_is_progress() -> None:
     """The facts are read as JSON from stdout: a line of the command's own there makes every later `up` fail."""
-    done = ran(command("/bin/sh", "-c", "echo drained; echo and a warning >&2"))
+    done = ran(of_many(command("/bin/sh", "-c", "echo drained; echo and a warning >&2")))
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
-    assert (facts["server"], facts["membership"]) == ("web3", "out")
-    assert facts["changed"] == ["ran /bin/sh -c 'echo drained; echo and a warning >&2'"]
+    assert (facts["membership"], facts["changed"]) == ("out", ["web3"])
     assert facts["took"] >= 0
-    assert {"drained", "and a warning"} <= set(done.stderr.splitlines())
+    assert {"web3: drained", "web3: and a warning"} <= set(done.stderr.splitlines())
 
 
 def test_a_refusal_says_what_to_do_and_has_no_facts() -> None:
     """A traceback, or a status of 0, hides that the server is still in."""
-    done = ran(command("/bin/sh", "-c", "echo no such backend; exit 3"))
+    done = ran(of_many(command("/bin/sh", "-c", "echo no such backend; exit 3")))
     assert (done.returncode, done.stdout) == (1, "")
     last = done.stderr.splitlines()[-1]
     assert last.startswith("pgleap: refused. Expected: ")
@@ -54,9 +61,28 @@ def test_a_refusal_says_what_to_do_and_has_no_facts() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_servers_leave_side_by_side_and_one_that_cannot_holds_up_no_other(tmp_path: Path) -> None:
+    """Each drains for minutes: one after the other would take hours, and one that fails would keep the rest where they get requests."""
+    here, there = tmp_path / "web3", tmp_path / "web4"
+    meets = "touch {}; until test -e {}; do sleep 0.05; done; echo both are here"
+    met = [
+        {**command("/bin/sh", "-c", meets.format(mine, other)), "server": mine.name, "address": "10.77.0.24"}
+        for mine, other in ((here, there), (there, here))
+    ]
+    done = ran(of_many(*met, {**command("/bin/false"), "server": "web5", "address": "10.77.0.25"}))
+    assert (done.returncode, done.stdout) == (1, "")
+    said = done.stderr.splitlines()
+    assert {"web3: both are here", "web4: both are here"} <= set(said)
+    last = said[-1]
+    assert (
+        "Expected: the load balancer to have let go, for all of 3 servers. Found: 2 are done, 1 are not: web5: refused."
+        in last
+    )
+
+
 def test_a_failure_is_seen_though_whoever_started_the_step_ignores_its_children() -> None:
     """That is inherited, and Python takes a child whose end it cannot learn for one that succeeded."""
-    given = json.dumps(command("/bin/false"))
+    given = json.dumps(of_many(command("/bin/false")))
     ignoring = (
         "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.executable, sys.argv[1:])"
     )

@@ -244,10 +244,11 @@ def change(key: str, before: str, after: str) -> str:
 
 
 def refusals() -> set[str]:
-    """What the refusals of the agent, and of the step that asks many, expect, with a hole for what is filled in."""
+    """What the refusals of the agent, and of the steps that ask many, expect, with a hole for what is filled in."""
     position = {"Refusal": 0, "wait_until": 2}
     found: set[str | None] = set()
-    for file in (*sorted((REPOSITORY / "agent").glob("*.py")), REPOSITORY / "scripts" / "hosts_files.py"):
+    ours = [REPOSITORY / "scripts" / f"{name}.py" for name in ("many", "on_servers")]
+    for file in (*sorted((REPOSITORY / "agent").glob("*.py")), *ours):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in position:
                 found.add(template(node.args[position[node.func.id] :]))

@@ -14,7 +14,7 @@ from rehearsal.plugins.local import Here
 from rehearsal.plugins.transport import Connection, Listener, LocalRun, Result
 from scripts.fleet_ssh import AT_ONCE
 
-HOSTS_FILES = "scripts.hosts_files"
+ON_SERVERS = "scripts.on_servers"
 ANSWER_SECONDS = 0.1
 """About what a round over SSH takes with the start of the agent."""
 
@@ -45,7 +45,7 @@ class Servers(Here):
 
     async def run_here(self, run: LocalRun, listener: Listener) -> str:
         module = run.command.rpartition(" ")[2]
-        if module != HOSTS_FILES:
+        if module != ON_SERVERS:
             return await super().run_here(run, listener)
         desired = json.loads(run.stdin)
         await asyncio.sleep(self.answer_seconds * math.ceil(len(desired["servers"]) / AT_ONCE))
@@ -56,7 +56,7 @@ class Servers(Here):
 
 def step(verb: str, desired: Mapping[str, Any]) -> str:
     """What tells one step from all others: sessions on a replica are ended for more than one group of servers."""
-    return f"{verb} {desired.get('group', '')} on {desired.get('server', 'many')}"
+    return f"{desired.get('verb', verb)} {desired.get('group', '')} on {desired.get('server', 'many')}"
 
 
 def _facts(verb: str, desired: Mapping[str, Any]) -> dict[str, Any]:

@@ -95,7 +95,7 @@ class Stack:
         ]
         asked = [_asked(found) for found in changed]
         wanted = Counter(step(*one) for one in asked if one[0] != LOAD_BALANCER)
-        out = {desired["server"] for module, desired in asked if module == LOAD_BALANCER}
+        out = {name for module, desired in asked if module == LOAD_BALANCER for name in desired["servers"]}
         found_out = {server.name for server in self._drained.iterdir()}
         wrong = [*(self.servers.ran - wanted), *(wanted - self.servers.ran), *(out ^ found_out)]
         if wrong:

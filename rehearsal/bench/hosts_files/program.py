@@ -10,7 +10,7 @@ import pulumi
 
 from components import registrations
 from components.desired import Desire
-from components.desired_hosts import hosts_files
+from components.desired_many import hosts_files
 from components.hosts_file import HostsFiles, HostsFilesArgs
 from components.stack_config import load
 from components.step import Reach

@@ -5,27 +5,28 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components import desired_hosts
+from agent.states import Verb
+from components import desired_many
 from components.agent_program import agent_program
 from components.desired import Desire
 from components.phases import Lead
 from components.settings import Settings
 from scripts import fleet_ssh
 from scripts.fleet_ssh import Answer, Login, Reachable, Talk, UnreachableError
-from scripts.hosts_files import OTHER_AGENT, delivery_command, hosts_files, verb_command
+from scripts.on_servers import OTHER_AGENT, delivery_command, on_servers, verb_command
 from scripts.report import Refusal
 from tests.unit.example_config import config
 from tests.unit.test_fleet_ssh import HOST_KEY, USER_KEY, Servers, public
 
 AGENT = agent_program()
-RUN, DELIVER = verb_command(AGENT), delivery_command(AGENT)
+RUN, DELIVER = verb_command(AGENT, Verb.HOSTS_FILE), delivery_command(AGENT)
 INSTALL = f"sudo -n /usr/bin/env python3 -I {AGENT.delivered} install"
 MOVED = Answer(0, json.dumps({"changed": ["/etc/hosts: db1.internal.ln leads to 10.77.0.14"]}), "")
 THERE = Answer(0, json.dumps({"changed": [], "notes": ["others edited it"]}), "")
@@ -34,7 +35,7 @@ THERE = Answer(0, json.dumps({"changed": [], "notes": ["others edited it"]}), ""
 def desired(**servers: Any) -> dict[str, Any]:
     """What the program asks for, of the example's others or of these."""
     settings = Settings.from_config({**config(), "phase": "cutover"})
-    found = desired_hosts.hosts_files(Desire(settings), (*settings.drained, *settings.workers), Lead.DB_A)
+    found = desired_many.hosts_files(Desire(settings), (*settings.drained, *settings.workers), Lead.DB_A)
     return {**found, "round": 3, "servers": servers or found["servers"]}
 
 
@@ -48,17 +49,25 @@ class Fleet:
         self.told: dict[str, list[tuple[str, str]]] = {name: [] for name in answers}
 
     async def __call__(
-        self, ssh: Login, servers: Mapping[str, Reachable], talk: Talk, deadline: float
+        self,
+        ssh: Login,
+        servers: Mapping[str, Reachable],
+        talk: Talk,
+        deadline: float,
+        hear: Callable[[str, str], None],
     ) -> dict[str, Answer]:
-        return {name: await talk(name, partial(self._said, name)) for name in servers}
+        return {name: await talk(name, partial(self._said, name, hear)) for name in servers}
 
-    async def _said(self, name: str, command: str, text: str) -> Answer:
+    async def _said(self, name: str, hear: Callable[[str, str], None], command: str, text: str) -> Answer:
         self.told[name].append((command, text))
-        return self._answers[name][command].pop(0)
+        answer = self._answers[name][command].pop(0)
+        for line in answer.error.splitlines() if answer.status is not None else ():
+            hear(name, line)
+        return answer
 
 
 def lead(fleet: Fleet, **servers: Any) -> dict[str, Any]:
-    return asyncio.run(hosts_files(desired(**servers), fleet))
+    return asyncio.run(on_servers(desired(**servers), fleet))
 
 
 def test_each_server_is_told_once_what_its_own_agent_would_be_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,9 +75,8 @@ def test_each_server_is_told_once_what_its_own_agent_would_be_told(capsys: pytes
     fleet = Fleet({"web3": {RUN: [MOVED]}, "worker1": {RUN: [MOVED]}, "worker2": {RUN: [THERE]}})
     facts = lead(fleet)
     assert facts == {
-        "servers": 3,
-        "changed": ["/etc/hosts: web3", "/etc/hosts: worker1"],
-        "because": "names lead where they are wanted on 3 servers, on 1 of them already",
+        "changed": ["web3", "worker1"],
+        "because": "3 servers are as they are wanted, 1 of them were already",
     }
     assert capsys.readouterr().err == "worker2: others edited it\n"
     assert {name: [command for command, _ in told] for name, told in fleet.told.items()} == {
@@ -94,7 +102,7 @@ def test_a_server_without_this_agent_gets_it_first() -> None:
     done = Answer(0, "", "")
     fleet = Fleet({"web3": {RUN: [Answer(OTHER_AGENT, "", ""), MOVED], DELIVER: [done], INSTALL: [done]}})
     facts = lead(fleet, web3={"address": "10.77.0.23"})
-    assert facts["changed"] == ["/etc/hosts: web3"]
+    assert facts["changed"] == ["web3"]
     commands = [command for command, _ in fleet.told["web3"]]
     assert commands == [RUN, DELIVER, INSTALL, RUN]
     assert base64.b64decode(fleet.told["web3"][1][1]) == AGENT.file.read_bytes()
@@ -103,7 +111,7 @@ def test_a_server_without_this_agent_gets_it_first() -> None:
 
 def test_progress_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Two hundred servers take a quarter of a minute: a step that says nothing looks like one that hangs."""
-    monkeypatch.setattr("scripts.hosts_files.PROGRESS", 0.0)
+    monkeypatch.setattr("scripts.on_servers.PROGRESS", 0.0)
     lead(Fleet({"web3": {RUN: [MOVED]}, "worker1": {RUN: [MOVED]}, "worker2": {RUN: [MOVED]}}))
     assert capsys.readouterr().err.splitlines() == [f"{count} of 3 servers have answered" for count in (1, 2, 3)]
 
@@ -128,13 +136,17 @@ def test_all_others_are_done_before_one_is_complained_of(capsys: pytest.CaptureF
     fleet = Fleet({"web3": {RUN: [off]}, "worker1": {RUN: [no]}, "worker2": {RUN: [MOVED]}})
     with pytest.raises(Refusal) as refused:
         lead(fleet)
-    assert refused.value.expected == "database names to lead where they are told to on all of 3 servers"
+    assert refused.value.expected == "database names to lead where they are told to, for all of 3 servers"
     assert refused.value.found == (
         "1 are done, 2 are not: web3: not reached: it did not answer within 10 s; "
         "worker1: refused. Expected: a plain file. Found: a link. To do: make it one"
     )
     assert "`pulumi up` again" in refused.value.do
-    assert [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()] == ["web3", "worker1"]
+    assert capsys.readouterr().err.splitlines() == [
+        "worker1: a line of progress",
+        "worker1: refused. Expected: a plain file. Found: a link. To do: make it one",
+        "web3: not reached: it did not answer within 10 s",
+    ]
     assert len(fleet.told["worker2"]) == 1
 
 
@@ -156,7 +168,7 @@ def test_without_a_key_nothing_is_tried() -> None:
         raise UnreachableError("the SSH agent holds no key: ssh-add it")
 
     with pytest.raises(Refusal, match=r"a way to the servers\. Found: the SSH agent holds no key"):
-        asyncio.run(hosts_files(desired(), no_key))
+        asyncio.run(on_servers(desired(), no_key))
 
 
 @pytest.fixture(scope="module")
@@ -178,11 +190,13 @@ def test_servers_are_reached_as_the_desired_state_says(servers: Servers, tmp_pat
     )
     asked["ssh"] = {"user": "deploy", "port": servers.port, "privateKeyFile": str(key)}
 
-    async def each(ssh: Login, hosts: Mapping[str, Reachable], talk: Talk, _: float) -> dict[str, Answer]:
-        return await fleet_ssh.each(ssh, hosts, talk, 5.0, 1.5)
+    async def each(
+        ssh: Login, hosts: Mapping[str, Reachable], talk: Talk, _: float, hear: Callable[[str, str], None]
+    ) -> dict[str, Answer]:
+        return await fleet_ssh.each(ssh, hosts, talk, 5.0, hear, 1.5)
 
     with pytest.raises(Refusal) as refused:
-        asyncio.run(hosts_files(asked, each))
+        asyncio.run(on_servers(asked, each))
     # Its shell echoes what it was told on standard input, says "progress", and ends with 3.
     assert (
         "0 are done, 3 are not: answers: progress; stranger: not reached: its host key is not the one"
