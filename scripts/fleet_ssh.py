@@ -30,6 +30,9 @@ AT_ONCE = 64
 # What the shell answers where the agent is not installed; no verb ends with it.
 NOT_INSTALLED = 44
 
+# A command's exit status where its connection ended first, or a signal ended it: whether it goes on is not known.
+CUT_OFF = -1
+
 Keys = list[asyncssh.SSHKeyPair]
 
 
@@ -227,7 +230,7 @@ async def _talk(
         error += line
         hear(line.rstrip())
     done = await process.wait(check=False)
-    status = done.exit_status if done.exit_status is not None else -1
+    status = done.exit_status if done.exit_status is not None else CUT_OFF
     return Answer(status, await output, error, began, time.time())
 
 

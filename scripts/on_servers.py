@@ -19,7 +19,7 @@ from pathlib import Path
 from agent.states import Verb
 from components.agent_program import INSTALLED, SUDO, AgentProgram, agent_program
 from scripts import fleet_ssh
-from scripts.fleet_ssh import Answer, Login, Reachable, Shell, Talk, UnreachableError
+from scripts.fleet_ssh import CUT_OFF, Answer, Login, Reachable, Shell, Talk, UnreachableError
 from scripts.local_step import Desired, Time, main, say
 from scripts.many import each_of, refusal, together
 from scripts.report import Facts, Refusal
@@ -154,8 +154,10 @@ def _why(answer: Answer) -> str:
         return f"not reached: {answer.error}"
     if answer.status == 0:
         return ""
-    said = answer.error.strip().splitlines() or [f"exit status {answer.status}, without a word"]
-    return said[-1].removeprefix("pgleap: ")
+    last = [line.removeprefix("pgleap: ") for line in answer.error.strip().splitlines()[-1:]]
+    if answer.status == CUT_OFF:
+        return "; it said last: ".join(["its connection ended before the agent did", *last])
+    return "".join(last) or f"exit status {answer.status}, without a word"
 
 
 def _work(desired: Desired, _: Time) -> Facts:

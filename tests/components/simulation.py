@@ -26,7 +26,7 @@ from components.settings import Settings
 from rehearsal.plugins.local import Here
 from rehearsal.plugins.transport import Connection, Listener, LocalRun, Result, TransportError
 from scripts import on_servers
-from scripts.fleet_ssh import Answer, Login, Reachable, Talk
+from scripts.fleet_ssh import CUT_OFF, Answer, Login, Reachable, Talk
 from scripts.report import Refusal as StepRefusal
 from tests.model import invariants
 from tests.model.clients import leads
@@ -226,8 +226,8 @@ class SimulatedFleet(Here):
             return Answer(on_servers.OTHER_AGENT, "", "")
         heard = _Heard()
         result = await self._told(machine, command, text, heard)
-        said = heard.error.decode()
-        return Answer(result.exit, heard.output.decode(), said if result.exit is not None else "connection lost")
+        status = CUT_OFF if result.exit is None else result.exit
+        return Answer(status, heard.output.decode(), heard.error.decode())
 
     async def _told(self, machine: Machine, command: str, stdin: str, listener: Listener) -> Result:
         program, verb = command.split()[-2:]

@@ -104,7 +104,6 @@ def test_the_order_of_steps(snapshots: Snapshots) -> None:
     last_note = max(index for index, step in enumerate(steps) if step == ("db2", "sessions"))
     assert last_note < steps.index(("web1", "hosts-file")), "DB_B takes note of the names before they come"
     assert ("db3", "sessions") not in steps, "its own sessions read on where they are"
-    assert ("worker2", "offline-tasks") not in steps, "worker2 is kept until upgrade"
     assert ("web3", "hosts-file") not in steps, "drained servers keep their hosts files"
 
     steps = snapshots.steps("upgrade")

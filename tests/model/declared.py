@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -106,11 +106,17 @@ def as_declared(phase: Phase, round_: int, without: str = "") -> tuple[DeclaredS
     names = {found.urn: found.name for found in declared.declared}
     by_address = {server.address: server.name for server in declared.settings.servers.values()}
     found = []
-    # The step that tells many servers at once is, to the model, what each of them is told.
-    many = {name: _on_each(name, told, names) for name, told in declared.local_steps.items() if "verb" in told.stdin}
-    found += [step for each in many.values() for step in each]
+    # A step that asks many servers at once is, to the model, what each of them is asked; to wait for it is to wait for all of these.
+    many = {name: told for name, told in declared.local_steps.items() if "verb" in told.stdin}
+    each = {name: _names_of_each(name, told.stdin) for name, told in many.items()}
+
+    def waited_for(told: Declared) -> frozenset[str]:
+        ahead = (names[urn] for urn in told.depends_on)
+        return frozenset(name for one in ahead for name in (each[one].values() if one in each else [one]))
+
+    found += [step for name, told in many.items() for step in _on_each(told.stdin, each[name], waited_for(told))]
     for name, told in {**declared.copies, **declared.steps}.items():
-        waits_for = _expanded({names[urn] for urn in told.depends_on}, many)
+        waits_for = waited_for(told)
         server = by_address[told.inputs["connection"]["host"]]
         if name in declared.copies:
             path, triggers = str(told.inputs["remotePath"]), json.dumps(told.inputs["triggers"])
@@ -123,25 +129,28 @@ def as_declared(phase: Phase, round_: int, without: str = "") -> tuple[DeclaredS
     return tuple(sorted(found, key=lambda step: step.name))
 
 
-def _expanded(waits_for: Iterable[str], many: Mapping[str, Sequence[DeclaredStep]]) -> frozenset[str]:
-    return frozenset(
-        name for one in waits_for for name in ([step.name for step in many[one]] if one in many else [one])
-    )
+def _names_of_each(name: str, stdin: Mapping[str, Any]) -> dict[str, str]:
+    """By server, what the model calls its part of a step for many."""
+    return {server: f"{server}-{stdin['verb']}-of-{name}" for server in stdin["servers"]}
 
 
-def _on_each(name: str, told: Declared, names: Mapping[str, str]) -> list[DeclaredStep]:
-    """What scripts/on_servers.py does on each server: delivers the agent, installs it, and asks it for its verb."""
-    agent, waits_for = agent_program(), frozenset(names[urn] for urn in told.depends_on)
-    found = []
-    verb = told.stdin["verb"]
-    for server, asked in each_of(told.stdin).items():
-        file, installed, asks = (f"{server}-{part}-of-{name}" for part in ("agent-file", "agent", verb))
-        wanted = {"server": server, "address": asked["address"], "sha256": agent.sha256}
-        found += [
-            DeclaredStep(file, server, DELIVER, agent.delivered, {}, waits_for, name),
-            DeclaredStep(installed, server, Verb.INSTALL.value, agent.delivered, wanted, waits_for | {file}, name),
-            DeclaredStep(asks, server, verb, INSTALLED, asked, waits_for | {installed}, name),
-        ]
+def _on_each(stdin: Mapping[str, Any], each: Mapping[str, str], waits_for: frozenset[str]) -> list[DeclaredStep]:
+    """What scripts/on_servers.py does on each server: asks its agent for the verb, and brings it first where there is none. That is where
+    hosts files are led, which come first, in the first phase."""
+    agent, verb, found = agent_program(), stdin["verb"], []
+    # To the engine it is one step: what changes for one server has all of them asked.
+    inputs = json.dumps({key: value for key, value in stdin.items() if key != "round"}, sort_keys=True)
+    for server, asked in each_of(stdin).items():
+        before = waits_for
+        if verb == Verb.HOSTS_FILE.value:
+            file, installed = f"{server}-agent-file", f"{server}-agent"
+            wanted = {"server": server, "address": asked["address"], "sha256": agent.sha256}
+            found += [
+                DeclaredStep(file, server, DELIVER, agent.delivered, {}, before, ""),
+                DeclaredStep(installed, server, Verb.INSTALL.value, agent.delivered, wanted, before | {file}, ""),
+            ]
+            before |= {installed}
+        found.append(DeclaredStep(each[server], server, verb, INSTALLED, asked, before, inputs))
     return found
 
 

@@ -19,7 +19,7 @@ from components.desired import Desire
 from components.phases import Lead
 from components.settings import Settings
 from scripts import fleet_ssh
-from scripts.fleet_ssh import Answer, Login, Reachable, Talk, UnreachableError
+from scripts.fleet_ssh import CUT_OFF, Answer, Login, Reachable, Talk, UnreachableError
 from scripts.on_servers import OTHER_AGENT, delivery_command, on_servers, verb_command
 from scripts.report import Refusal
 from tests.unit.example_config import config
@@ -148,6 +148,23 @@ def test_all_others_are_done_before_one_is_complained_of(capsys: pytest.CaptureF
         "web3: not reached: it did not answer within 10 s",
     ]
     assert len(fleet.told["worker2"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (
+            "stopping celery.service\n",
+            "its connection ended before the agent did; it said last: stopping celery.service",
+        ),
+        ("", "its connection ended before the agent did"),
+    ],
+)
+def test_a_connection_that_is_cut_off_is_no_word_of_the_agents(error: str, why: str) -> None:
+    """Its last line of progress would be taken for the reason."""
+    with pytest.raises(Refusal) as refused:
+        lead(Fleet({"web3": {RUN: [Answer(CUT_OFF, "", error)]}}), web3={"address": "10.77.0.23"})
+    assert refused.value.found == f"0 are done, 1 are not: web3: {why}"
 
 
 def test_a_refusal_names_a_few_and_counts_the_rest() -> None:
