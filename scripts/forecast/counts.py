@@ -10,6 +10,8 @@ from scripts.preflight.ask import ask_facts
 from scripts.preflight.outcome import Said
 
 DEADLINE = 15.0
+# One step asks all of them, however many they are (components/part.py, ManyServersPart).
+ASKED_TOGETHER = (Role.DRAINED, Role.WORKER)
 COUNTS = ("databases", "relations", "mostRelations", "largeObjects", "dataBytes")
 
 
@@ -46,7 +48,7 @@ def shape(settings: Settings, said: Mapping[str, Said]) -> Shape:
         most_relations=most,
         large_objects=objects,
         bytes=size,
-        servers=sum(not one.lost for one in settings.servers.values()),
+        servers=sum(not one.lost and one.role not in ASKED_TOGETHER for one in settings.servers.values()),
         online=len(settings.with_role(Role.ONLINE)),
         cores=int(machine["cores"] or 0),
         memory_bytes=int(machine["memoryBytes"] or 0),

@@ -40,7 +40,7 @@ PLAIN: Figures = {
     engine_part("cutover"): 1.0,
 }
 PARTS = (*PLAIN, DATABASE)
-# An engine that begins looks at every server's steps: 2.2 s with twelve servers.
+# An engine that begins looks at the steps of every server that has its own: 2.2 s with twelve of them.
 PER_SERVER = {engine_part("cutover"): 0.1}
 
 

@@ -27,7 +27,7 @@ def test_the_shape_of_a_fleet() -> None:
     found = counts.shape(fleet.settings, fleet.said)
     assert (found.databases, found.relations, found.most_relations, found.large_objects) == (5, 700, 300, 20)
     assert (found.bytes, found.jobs, found.transfer_mode, found.old, found.new) == (10**9, 4, "copy", 15, 17)
-    assert (found.servers, found.online, found.cores, found.memory_bytes) == (11, 2, 16, 2**34)
+    assert (found.servers, found.online, found.cores, found.memory_bytes) == (8, 2, 16, 2**34)
 
 
 def test_a_db_a_that_is_not_there_yet_takes_no_forecast_away() -> None:
