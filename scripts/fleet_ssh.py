@@ -116,7 +116,9 @@ def ask(settings: Settings, command: str, inputs: Mapping[str, str], deadline: f
     `deadline` seconds for each server."""
     servers = {name: settings.servers[name] for name in inputs}
     try:
-        return asyncio.run(each(settings.ssh, servers, lambda name, shell: shell(command, inputs[name]), deadline))
+        return asyncio.run(
+            each(settings.ssh, servers, lambda name, shell: shell(command, inputs[name]), deadline, deadline)
+        )
     except UnreachableError as error:
         return {name: Answer(None, "", str(error)) for name in inputs}
 
@@ -142,15 +144,15 @@ async def each(
     servers: Mapping[str, Reachable],
     talk: Talk,
     deadline: float,
+    dial: float,
     hear: Callable[[str, str], None] = lambda *_: None,
-    dial: float = DEADLINE,
 ) -> dict[str, Answer]:
     """Talk to all servers side by side, at most `dial` seconds until one lets us in and `deadline` seconds in all for each: the answers
     by name. `hear` is told what a server says meanwhile, by its name. Raises UnreachableError."""
     async with _way(ssh, dial) as way:
         answers = await asyncio.gather(
             *(
-                _one(way, server, partial(talk, name), partial(hear, name), min(dial, deadline), deadline)
+                _one(way, server, partial(talk, name), partial(hear, name), dial, deadline)
                 for name, server in servers.items()
             )
         )

@@ -37,8 +37,10 @@ EXPECTED = {
 }
 
 
-# How all servers are talked to, each in so many seconds, and what they say meanwhile: fleet_ssh.each.
-Each = Callable[[Login, Mapping[str, Reachable], Talk, float, Callable[[str, str], None]], Awaitable[dict[str, Answer]]]
+# How all servers are talked to, each in so many seconds, of which so many until it lets us in, and who hears it: fleet_ssh.each.
+Each = Callable[
+    [Login, Mapping[str, Reachable], Talk, float, float, Callable[[str, str], None]], Awaitable[dict[str, Answer]]
+]
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ async def on_servers(desired: Desired, each: Each = fleet_ssh.each) -> Facts:
         return answer
 
     try:
-        answers = await each(Ssh.of(desired), hosts, talk, DEADLINE, _say_of)
+        answers = await each(Ssh.of(desired), hosts, talk, DEADLINE, fleet_ssh.DEADLINE, _say_of)
     except UnreachableError as error:
         raise Refusal("a way to the servers", str(error), "mend it (pgleap:ssh), then `pulumi up` again") from None
     failed = {name: why for name, answer in answers.items() if (why := _why(answer))}

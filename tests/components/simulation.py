@@ -202,6 +202,7 @@ class SimulatedFleet(Here):
         servers: Mapping[str, Reachable],
         talk: Talk,
         deadline: float,
+        dial: float,
         hear: Callable[[str, str], None],
     ) -> dict[str, Answer]:
         """See fleet_ssh."""

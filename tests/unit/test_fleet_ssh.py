@@ -121,6 +121,15 @@ def test_one_answers_and_the_others_say_why_not(servers: Servers, key_file: str)
     assert [answers[name].status for name in NAMES[1:]] == [None, None, None]
 
 
+def test_the_deadline_is_the_one_that_was_asked_for(
+    servers: Servers, key_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy server that lets us in after twelve seconds would be called unreachable, whatever an operator allows it."""
+    monkeypatch.setattr("scripts.fleet_ssh.DEADLINE", 0.5)
+    answers = ask(settings(servers, key_file), "echo", {"web2": ""}, DEADLINE)
+    assert answers["web2"].error == "it did not answer within 1.5 s"
+
+
 def test_a_command_that_never_ends_is_left(servers: Servers, key_file: str) -> None:
     """sshd answers and the agent hangs (a disk that does not answer): the page must come all the same."""
     answers = ask(settings(servers, key_file), "hang", {"web1": ""}, DEADLINE)

@@ -54,6 +54,7 @@ class Fleet:
         servers: Mapping[str, Reachable],
         talk: Talk,
         deadline: float,
+        dial: float,
         hear: Callable[[str, str], None],
     ) -> dict[str, Answer]:
         return {name: await talk(name, partial(self._said, name, hear)) for name in servers}
@@ -208,9 +209,9 @@ def test_servers_are_reached_as_the_desired_state_says(servers: Servers, tmp_pat
     asked["ssh"] = {"user": "deploy", "port": servers.port, "privateKeyFile": str(key)}
 
     async def each(
-        ssh: Login, hosts: Mapping[str, Reachable], talk: Talk, _: float, hear: Callable[[str, str], None]
+        ssh: Login, hosts: Mapping[str, Reachable], talk: Talk, _: float, __: float, hear: Callable[[str, str], None]
     ) -> dict[str, Answer]:
-        return await fleet_ssh.each(ssh, hosts, talk, 5.0, hear, 1.5)
+        return await fleet_ssh.each(ssh, hosts, talk, 5.0, 1.5, hear)
 
     with pytest.raises(Refusal) as refused:
         asyncio.run(on_servers(asked, each))
