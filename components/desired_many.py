@@ -25,7 +25,7 @@ def load_balancer(desire: Desire) -> Desired:
     servers = desire.settings.balanced
     return {
         **desire.membership(),
-        "servers": {server.name: _where(server) | desire.balanced(server) for server in servers},
+        "servers": {server.name: {"address": server.address, **desire.balanced(server)} for server in servers},
     }
 
 
@@ -33,14 +33,13 @@ def _of_agents(
     desire: Desire, verb: Verb, shared: Desired, servers: Sequence[Server], own: Callable[[Server], Desired]
 ) -> Desired:
     """How servers are reached stands there too, in the open: no connection of the engine's leads there."""
-    host_keys = {server.name: {"hostKey": server.host_key} if server.host_key else {} for server in servers}
     return {
         "verb": verb.value,
         **shared,
-        "servers": {server.name: {**_where(server), **host_keys[server.name], **own(server)} for server in servers},
+        "servers": {server.name: {**_host(server), **own(server)} for server in servers},
         "ssh": desire.settings.ssh.model_dump(mode="json", by_alias=True, exclude_none=True),
     }
 
 
-def _where(server: Server) -> Desired:
-    return {"address": server.address}
+def _host(server: Server) -> Desired:
+    return {"address": server.address, **({"hostKey": server.host_key} if server.host_key else {})}

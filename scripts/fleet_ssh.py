@@ -90,6 +90,8 @@ Shell = Callable[[str, str], Awaitable[Answer]]
 Talk = Callable[[str, Shell], Awaitable[Answer]]
 # Hears each line that a command says on its standard error, as it comes.
 Hear = Callable[[str], None]
+# The same of many servers, by name.
+HearEach = Callable[[str, str], None]
 
 
 def agent_command(verb: Verb) -> str:
@@ -117,7 +119,13 @@ def ask(settings: Settings, command: str, inputs: Mapping[str, str], deadline: f
     servers = {name: settings.servers[name] for name in inputs}
     try:
         return asyncio.run(
-            each(settings.ssh, servers, lambda name, shell: shell(command, inputs[name]), deadline, deadline)
+            each(
+                settings.ssh,
+                servers,
+                lambda name, shell: shell(command, inputs[name]),
+                deadline=deadline,
+                dial=deadline,
+            )
         )
     except UnreachableError as error:
         return {name: Answer(None, "", str(error)) for name in inputs}
@@ -143,9 +151,10 @@ async def each(
     ssh: Login,
     servers: Mapping[str, Reachable],
     talk: Talk,
+    hear: HearEach = lambda *_: None,
+    *,
     deadline: float,
     dial: float,
-    hear: Callable[[str, str], None] = lambda *_: None,
 ) -> dict[str, Answer]:
     """Talk to all servers side by side, at most `dial` seconds until one lets us in and `deadline` seconds in all for each: the answers
     by name. `hear` is told what a server says meanwhile, by its name. Raises UnreachableError."""

@@ -29,7 +29,7 @@ LAST_LETTERS = 4000
 EXPECTED = {"in": "the load balancer to have taken back", "out": "the load balancer to have let go"}
 
 
-def load_balancers(desired: Desired, time: Time) -> Facts:
+def load_balancer(desired: Desired, time: Time) -> Facts:
     """Bring every server in or out, as `membership` says. Raises Refusal if any failed, once all others are done."""
     asked = each_of(desired)
     with ThreadPoolExecutor(max_workers=len(asked)) as pool:
@@ -39,11 +39,6 @@ def load_balancers(desired: Desired, time: Time) -> Facts:
         raise refusal(EXPECTED[desired["membership"]], failed, len(asked))
     done = {name: end for name, end in ended.items() if not isinstance(end, Refusal)}
     return {"membership": desired["membership"], **together(done)}
-
-
-def load_balancer(desired: Desired, time: Time) -> Facts:
-    """The same for one server. Raises Refusal."""
-    return _way(desired, time)(desired)
 
 
 def _way(desired: Desired, time: Time) -> Callable[[Desired], Facts]:
@@ -106,4 +101,4 @@ def by_command(desired: Desired) -> Facts:
 
 
 if __name__ == "__main__":
-    sys.exit(main(load_balancers))
+    sys.exit(main(load_balancer))

@@ -82,6 +82,6 @@ def main(work: Callable[[Desired, Time], Facts]) -> int:
         print(f"pgleap: {refused}", file=sys.stderr)
         return 1
     took = round(its_time.monotonic() - began, 3)
-    whose = {key: desired[key] for key in ("server",) if key in desired}
+    whose = {"server": desired["server"]} if "server" in desired else {}
     print(json.dumps({**whose, **facts, "took": took}, sort_keys=True))
     return 0

@@ -14,12 +14,13 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
 from agent.states import Verb
 from components.agent_program import INSTALLED, SUDO, AgentProgram, agent_program
 from scripts import fleet_ssh
-from scripts.fleet_ssh import CUT_OFF, Answer, Login, Reachable, Shell, Talk, UnreachableError
+from scripts.fleet_ssh import CUT_OFF, Answer, HearEach, Login, Reachable, Shell, Talk, UnreachableError
 from scripts.local_step import Desired, Time, main, say
 from scripts.many import each_of, refusal, together
 from scripts.report import Facts, Refusal
@@ -36,11 +37,9 @@ EXPECTED = {
     Verb.OFFLINE_TASKS: "offline tasks to run or to rest as they are told to",
 }
 
-
-# How all servers are talked to, each in so many seconds, of which so many until it lets us in, and who hears it: fleet_ssh.each.
-Each = Callable[
-    [Login, Mapping[str, Reachable], Talk, float, float, Callable[[str, str], None]], Awaitable[dict[str, Answer]]
-]
+# How all servers are talked to, and who hears what they say.
+Each = Callable[[Login, Mapping[str, Reachable], Talk, HearEach], Awaitable[dict[str, Answer]]]
+OVER_SSH: Each = partial(fleet_ssh.each, deadline=DEADLINE, dial=fleet_ssh.DEADLINE)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class Host:
     host_key: str | None
 
 
-async def on_servers(desired: Desired, each: Each = fleet_ssh.each) -> Facts:
+async def on_servers(desired: Desired, each: Each = OVER_SSH) -> Facts:
     """Have every server do the verb. Raises Refusal if any have not, once all others are done."""
     verb, agent, asked = Verb(desired["verb"]), agent_program(), each_of(desired)
     hosts = {name: Host(server["address"], server.get("hostKey")) for name, server in desired["servers"].items()}
@@ -100,7 +99,7 @@ async def on_servers(desired: Desired, each: Each = fleet_ssh.each) -> Facts:
         return answer
 
     try:
-        answers = await each(Ssh.of(desired), hosts, talk, DEADLINE, fleet_ssh.DEADLINE, _say_of)
+        answers = await each(Ssh.of(desired), hosts, talk, _say_of)
     except UnreachableError as error:
         raise Refusal("a way to the servers", str(error), "mend it (pgleap:ssh), then `pulumi up` again") from None
     failed = {name: why for name, answer in answers.items() if (why := _why(answer))}
@@ -126,8 +125,7 @@ async def _talk(verb: Verb, asked: Desired, agent: AgentProgram, shell: Shell) -
     if answer.status != OTHER_AGENT:
         return answer
     _say_of(asked["server"], "gets the agent")
-    content = base64.encodebytes(agent.file.read_bytes()).decode()
-    delivered = await shell(delivery_command(agent), content)
+    delivered = await shell(delivery_command(agent), _delivery(agent))
     if delivered.status != 0:
         return delivered
     wanted = {"server": asked["server"], "address": asked["address"], "sha256": agent.sha256}
@@ -148,6 +146,12 @@ def delivery_command(agent: AgentProgram) -> str:
     # Named as deliveries are, so that one which was cut off is taken away with them.
     part = f"{agent.delivered.removesuffix('.pyz')}.part.pyz"
     return f"base64 -d > {part} && mv -f {part} {agent.delivered}"
+
+
+@cache
+def _delivery(agent: AgentProgram) -> str:
+    """The same for every server that gets it."""
+    return base64.encodebytes(agent.file.read_bytes()).decode()
 
 
 def _why(answer: Answer) -> str:

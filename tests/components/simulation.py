@@ -12,7 +12,7 @@ import io
 import json
 import pickle
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -26,7 +26,7 @@ from components.settings import Settings
 from rehearsal.plugins.local import Here
 from rehearsal.plugins.transport import Connection, Listener, LocalRun, Result, TransportError
 from scripts import on_servers
-from scripts.fleet_ssh import CUT_OFF, Answer, Login, Reachable, Talk
+from scripts.fleet_ssh import CUT_OFF, Answer, HearEach, Login, Reachable, Talk
 from scripts.report import Refusal as StepRefusal
 from tests.model import invariants
 from tests.model.clients import leads
@@ -34,6 +34,7 @@ from tests.model.engine import HOME
 from tests.model.machine import Machine
 from tests.model.process import Fate, Process
 from tests.model.world import World
+from tests.plugins.simulated import Heard
 
 DIAL_SECONDS = 1.5
 # The one command that is no verb of the agent's; what it looks at lies outside of the model.
@@ -61,22 +62,6 @@ class Event:
     server: str
     verb: str
     desired: Mapping[str, Any]
-
-
-class _Heard:
-    """A Listener that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.output, self.error = b"", b""
-
-    def stdout(self, chunk: bytes) -> None:
-        self.output += chunk
-
-    def stderr(self, chunk: bytes) -> None:
-        self.error += chunk
-
-    def status(self, sentence: str) -> None:
-        """Nobody asks."""
 
 
 @dataclass(frozen=True)
@@ -197,13 +182,7 @@ class SimulatedFleet(Here):
         return ""
 
     async def _each(
-        self,
-        ssh: Login,
-        servers: Mapping[str, Reachable],
-        talk: Talk,
-        deadline: float,
-        dial: float,
-        hear: Callable[[str, str], None],
+        self, ssh: Login, servers: Mapping[str, Reachable], talk: Talk, hear: HearEach
     ) -> dict[str, Answer]:
         """See fleet_ssh."""
         answers = await asyncio.gather(*(self._talk(name, server, talk) for name, server in servers.items()))
@@ -225,10 +204,10 @@ class SimulatedFleet(Here):
         ours = installed.exists() and installed.read_bytes().endswith(agent.sha256.encode())
         if command in [on_servers.verb_command(agent, verb) for verb in on_servers.EXPECTED] and not ours:
             return Answer(on_servers.OTHER_AGENT, "", "")
-        heard = _Heard()
+        heard = Heard()
         result = await self._told(machine, command, text, heard)
         status = CUT_OFF if result.exit is None else result.exit
-        return Answer(status, heard.output.decode(), heard.error.decode())
+        return Answer(status, heard.out.decode(), heard.err.decode())
 
     async def _told(self, machine: Machine, command: str, stdin: str, listener: Listener) -> Result:
         program, verb = command.split()[-2:]

@@ -69,6 +69,24 @@ class Servers(Here):
         return [f"{asked.host}: {asked.command}" for asked in self.asked]
 
 
+@dataclass
+class Heard:
+    """Keeps what a command said."""
+
+    out: bytearray = field(default_factory=bytearray)
+    err: bytearray = field(default_factory=bytearray)
+    said: list[str] = field(default_factory=list)
+
+    def stdout(self, chunk: bytes) -> None:
+        self.out += chunk
+
+    def stderr(self, chunk: bytes) -> None:
+        self.err += chunk
+
+    def status(self, sentence: str) -> None:
+        self.said.append(sentence)
+
+
 class HeardEngine(engine_pb2_grpc.EngineServicer):
     """An engine of which only the log is there."""
 

@@ -5,7 +5,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +14,12 @@ import pytest
 
 from rehearsal.plugins.ssh import SshTransport
 from rehearsal.plugins.transport import Connection, Result, TransportError
+from tests.plugins.simulated import Heard
 
 HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
 OTHER_HOST_KEY = asyncssh.generate_private_key("ssh-ed25519")
 USER_KEY = asyncssh.generate_private_key("ssh-ed25519")
 OTHER_USER_KEY = asyncssh.generate_private_key("ssh-ed25519")
-
-
-@dataclass
-class Heard:
-    """Keeps what a command said."""
-
-    out: bytearray = field(default_factory=bytearray)
-    err: bytearray = field(default_factory=bytearray)
-    said: list[str] = field(default_factory=list)
-
-    def stdout(self, chunk: bytes) -> None:
-        self.out += chunk
-
-    def stderr(self, chunk: bytes) -> None:
-        self.err += chunk
-
-    def status(self, sentence: str) -> None:
-        self.said.append(sentence)
 
 
 def public(key: asyncssh.SSHKey) -> str:

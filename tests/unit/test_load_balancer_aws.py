@@ -10,8 +10,8 @@ import pytest
 from moto import mock_aws
 
 from scripts import aws
-from scripts.load_balancer import load_balancer
 from scripts.report import Refusal
+from scripts.target_groups import target_groups
 from tests.unit.operator_steps import MOTOS_IMAGE, REGION, FakeTime, membership
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def balancer() -> Iterator[Balancer]:
 
 
 def asked(wanted: str, groups: list[str], **more: Any) -> dict[str, Any]:
-    return load_balancer(membership(wanted, groups, **more), FakeTime().time)
+    desired = membership(wanted, groups, **more)
+    return target_groups(desired, FakeTime().time, aws.load_balancing(desired))
 
 
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"], ids=["ALB", "NLB"])

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from scripts import aws
-from scripts.load_balancer import load_balancer
 from scripts.report import Refusal
+from scripts.target_groups import target_groups
 from tests.unit.operator_steps import FakeTime, membership
 
 ARN = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/web/0123456789abcdef"
@@ -88,7 +88,8 @@ def elb(time: FakeTime, monkeypatch: pytest.MonkeyPatch) -> SlowElb:
 
 
 def asked(wanted: str, time: FakeTime, **more: Any) -> dict[str, Any]:
-    return load_balancer(membership(wanted, [ARN], **more), time.time)
+    desired = membership(wanted, [ARN], **more)
+    return target_groups(desired, time.time, aws.load_balancing(desired))
 
 
 def test_out_is_when_its_connections_have_drained(

@@ -1,11 +1,11 @@
-"""One step for the hosts files of many servers: what each of them is told, in which order, and what becomes of those that are not reached."""
+"""One step for many servers: what each of them is told, in which order, and what becomes of those that are not reached."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from components.desired import Desire
 from components.phases import Lead
 from components.settings import Settings
 from scripts import fleet_ssh
-from scripts.fleet_ssh import CUT_OFF, Answer, Login, Reachable, Talk, UnreachableError
+from scripts.fleet_ssh import CUT_OFF, Answer, HearEach, Login, Reachable, Talk, UnreachableError
 from scripts.on_servers import OTHER_AGENT, delivery_command, on_servers, verb_command
 from scripts.report import Refusal
 from tests.unit.example_config import config
@@ -49,17 +49,11 @@ class Fleet:
         self.told: dict[str, list[tuple[str, str]]] = {name: [] for name in answers}
 
     async def __call__(
-        self,
-        ssh: Login,
-        servers: Mapping[str, Reachable],
-        talk: Talk,
-        deadline: float,
-        dial: float,
-        hear: Callable[[str, str], None],
+        self, ssh: Login, servers: Mapping[str, Reachable], talk: Talk, hear: HearEach
     ) -> dict[str, Answer]:
         return {name: await talk(name, partial(self._said, name, hear)) for name in servers}
 
-    async def _said(self, name: str, hear: Callable[[str, str], None], command: str, text: str) -> Answer:
+    async def _said(self, name: str, hear: HearEach, command: str, text: str) -> Answer:
         self.told[name].append((command, text))
         answer = self._answers[name][command].pop(0)
         for line in answer.error.splitlines() if answer.status is not None else ():
@@ -208,13 +202,8 @@ def test_servers_are_reached_as_the_desired_state_says(servers: Servers, tmp_pat
     )
     asked["ssh"] = {"user": "deploy", "port": servers.port, "privateKeyFile": str(key)}
 
-    async def each(
-        ssh: Login, hosts: Mapping[str, Reachable], talk: Talk, _: float, __: float, hear: Callable[[str, str], None]
-    ) -> dict[str, Answer]:
-        return await fleet_ssh.each(ssh, hosts, talk, 5.0, 1.5, hear)
-
     with pytest.raises(Refusal) as refused:
-        asyncio.run(on_servers(asked, each))
+        asyncio.run(on_servers(asked, partial(fleet_ssh.each, deadline=5.0, dial=1.5)))
     # Its shell echoes what it was told on standard input, says "progress", and ends with 3.
     assert (
         "0 are done, 3 are not: answers: progress; stranger: not reached: its host key is not the one"
