@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -127,8 +128,9 @@ def _played(real: Path | None) -> str:
     return "real" if real else "stand-in"
 
 
-def commit() -> str | None:
-    """The commit of this checkout; None where there is no git, or no checkout."""
+def commit(besides: Sequence[Path] = ()) -> str | None:
+    """The commit of this checkout, with a + if anything differs from it, `besides` apart; None where there is no git, or no checkout."""
+    apart = [f":(exclude,top){file.relative_to(REPOSITORY)}" for file in besides]
 
     def git(*words: str) -> str:
         return subprocess.run(
@@ -136,6 +138,8 @@ def commit() -> str | None:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain") else "")
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+" if git("status", "--porcelain", "--", ":/", *apart) else ""
+        )
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None

@@ -8,6 +8,9 @@ from pydantic import BaseModel, ConfigDict
 
 from rehearsal.report.model import Machine
 
+# The ways that take turns.
+FLOOR, WINDOW, THREE_UPS = "floor", "window", "three ups"
+
 
 class Found(BaseModel):
     """Whatever is kept; nothing beside what is named."""

@@ -7,12 +7,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from rehearsal.bench.model import WindowBench
-from rehearsal.bench.windows import FLOOR, THREE_UPS, WINDOW
-from rehearsal.lab.place import REPOSITORY
+from rehearsal.bench.files import PAGE
+from rehearsal.bench.model import FLOOR, THREE_UPS, WINDOW, WindowBench
 from rehearsal.marks import between
 
-PAGE = REPOSITORY / "docs" / "performance.md"
 # Parts of a window shorter than this are told together.
 SHORT_SECONDS = 0.1
 
@@ -47,11 +45,10 @@ def windows(found: WindowBench) -> list[str]:
             f"| {one.shape} | {one.databases} | {one.relations:,} | {each[FLOOR]} | {each[WINDOW]} |"
             f" **{one.above(WINDOW, FLOOR):+.1f} s** | {each[THREE_UPS]} | {times} |"
         )
-    machine = found.machine
     writes = sum(one.writes for one in found.shapes)
     said = (
-        f"The median of {found.runs} runs each, and each run. All servers on one machine: {machine.cores} cores,"
-        f" {machine.memory / 2**30:.0f} GiB. All {writes:,} acknowledged writes of these runs were found again."
+        f"The median of {found.runs} runs each, and each run; all servers on one machine. All {writes:,} acknowledged writes of these runs"
+        " were found again."
     )
     rows += ["", said, "", *_parts(found)]
     return rows

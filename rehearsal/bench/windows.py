@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 
 from rehearsal import facts, stage
-from rehearsal.bench import shapes
-from rehearsal.bench.model import Outages, WindowBench, Windows
+from rehearsal.bench import files, shapes
+from rehearsal.bench.model import FLOOR, THREE_UPS, WINDOW, Outages, WindowBench, Windows
 from rehearsal.bench.shapes import WRITTEN, Shape
 from rehearsal.drill.operator import Operator
 from rehearsal.lab import databases, keys, lab
@@ -31,7 +31,6 @@ from rehearsal.traffic.log import Operation, read
 from rehearsal.traffic.mix import Mix
 from rehearsal.traffic.outage import outage
 
-FLOOR, WINDOW, THREE_UPS = "floor", "window", "three ups"
 FOLDER = REPOSITORY / ".cache" / "bench"
 SCRIPT = Path(__file__).with_name("floor.sh")
 # Light, only on the online servers, and to the one database of every shape: each connection costs both sides tens of milliseconds, and with
@@ -47,7 +46,7 @@ JOBS = 2
 
 def measure(wanted: Sequence[Shape], runs: int, report: Report) -> Iterator[WindowBench]:
     """Every shape, `runs` times by each way; each as soon as it is there, by itself. Raises LabError, DrillError, CommandFailedError."""
-    machine, commit = facts.machine(), facts.commit()
+    machine, commit = facts.machine(), files.commit()
     for one in wanted:
         yield WindowBench(machine=machine, commit=commit, runs=runs, shapes=[_shape(one, runs, report)])
 

@@ -12,11 +12,12 @@ import yaml
 from pydantic import ValidationError
 
 from rehearsal.bench.hosts_files import light, network, rendering
-from rehearsal.bench.hosts_files.figures import HostsFiles, Measured, Run, Tool, span
+from rehearsal.bench.hosts_files.figures import HostsFiles, Tool, span
 from rehearsal.bench.hosts_files.reading import leads_elsewhere
 from rehearsal.bench.hosts_files.table import table
 from rehearsal.lab.fleet import hosts_file
 from rehearsal.report.model import Step
+from tests.bench import made_up
 
 FLEET = light.fleet(3)
 BEFORE = hosts_file(FLEET.clients[0], FLEET)
@@ -25,22 +26,6 @@ THERE = "10.78.255.4"
 
 def wrong(now: str) -> list[str]:
     return leads_elsewhere(BEFORE, now, FLEET.names, THERE)
-
-
-def run(seconds: float, span_: float | None = None) -> Run:
-    return Run(seconds=seconds, spread=seconds / 2, span=span_, hosts_cpu=seconds * 3, own_cpu=seconds * 2)
-
-
-def found(counts: tuple[int, ...] = (10, 40, 200)) -> HostsFiles:
-    """A second and a hundredth for each host; the window is two seconds behind, and one run of three is far out."""
-    measured = []
-    for hosts in counts:
-        for tool in Tool:
-            begin = 3.0 if tool is Tool.WINDOW else 1.0
-            engine = 0.5 if tool in (Tool.PULUMI, Tool.WINDOW) else None
-            runs = tuple(run(begin + hosts / 100 + late, engine) for late in (0.0, 0.0, 50.0))
-            measured.append(Measured(tool=tool, hosts=hosts, runs=runs))
-    return HostsFiles(cores=2, ansible="2.19", pyinfra="3.10", measured=tuple(measured))
 
 
 def test_sed_leads_the_names_elsewhere_and_nothing_else(tmp_path: Path) -> None:
@@ -124,16 +109,16 @@ def test_the_span_is_of_hosts_files_alone() -> None:
 
 def test_what_each_further_host_costs() -> None:
     """A slope between the wrong two counts, or of means, would tell of the machine's bad moments."""
-    assert found().per_host(Tool.SSH) == pytest.approx(0.01)
-    assert found().per_host(Tool.SSH, "span") is None
-    assert found((200,)).per_host(Tool.SSH) is None
-    assert found().window_behind(Tool.SSH) == pytest.approx(2.0)
-    assert found().per_host(Tool.SSH, "own_cpu") == pytest.approx(0.02)
+    assert made_up.hosts_files().per_host(Tool.SSH) == pytest.approx(0.01)
+    assert made_up.hosts_files().per_host(Tool.SSH, "span") is None
+    assert made_up.hosts_files((200,)).per_host(Tool.SSH) is None
+    assert made_up.hosts_files().window_behind(Tool.SSH) == pytest.approx(2.0)
+    assert made_up.hosts_files().per_host(Tool.SSH, "own_cpu") == pytest.approx(0.02)
 
 
 def test_the_table_has_every_tool() -> None:
     """A page without one of them would claim a comparison that was not made."""
-    lines = table(found())
+    lines = table(made_up.hosts_files())
     rows = [line for line in lines if line.startswith("| ")]
     assert len(rows) == 1 + len(Tool)
     assert len({line.count("|") for line in lines if line.startswith("|")}) == 1
@@ -143,6 +128,6 @@ def test_the_table_has_every_tool() -> None:
 
 def test_figures_are_read_back_and_nothing_unknown_with_them() -> None:
     """results.json of another release would be shown as this one's."""
-    assert HostsFiles.model_validate_json(found().model_dump_json()) == found()
+    assert HostsFiles.model_validate_json(made_up.hosts_files().model_dump_json()) == made_up.hosts_files()
     with pytest.raises(ValidationError):
-        HostsFiles.model_validate({**found().model_dump(), "speed": 1})
+        HostsFiles.model_validate({**made_up.hosts_files().model_dump(), "speed": 1})

@@ -8,43 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.bench import bench, page, shapes, windows
-from rehearsal.bench.model import Outages, WindowBench, Windows
-from rehearsal.bench.windows import FLOOR, THREE_UPS, WINDOW
+from rehearsal.bench import page, shapes, windows
+from rehearsal.bench.model import FLOOR, THREE_UPS, WINDOW
 from rehearsal.lab.fleet import ORDINARY, hosts_file
-from rehearsal.report.model import Machine
-
-MACHINE = Machine(system="Debian", kernel="6", processor="a processor", cores=2, memory=2**34)
-
-
-def found() -> WindowBench:
-    """Two shapes; on the second the window is faster than by hand."""
-    ways = {FLOOR: [4.0, 6.0, 5.0], WINDOW: [9.0, 7.0, 8.0], THREE_UPS: [20.0, 20.0, 10.0]}
-    faster = {FLOOR: [8.0, 8.0, 8.0], WINDOW: [6.0, 6.0, 6.0], THREE_UPS: [16.0, 16.0, 16.0]}
-    each = [
-        Windows(
-            shape=name,
-            databases=1,
-            relations=64,
-            bytes=10,
-            writes=100,
-            outages=[
-                Outages(
-                    way=way,
-                    seconds=seconds,
-                    parts={"cutover: the engine": 1.5, "readonly: blink": 0.05} if way == WINDOW else {},
-                )
-                for way, seconds in those.items()
-            ],
-        )
-        for name, those in (("small", ways), ("odd", faster))
-    ]
-    return WindowBench(machine=MACHINE, commit="0123456789ab", runs=3, shapes=each)
+from tests.bench import made_up
+from tests.bench.made_up import MACHINE
 
 
 def test_medians_and_ratios() -> None:
     """A mean, or the best run, would flatter one way."""
-    small, odd = found().shapes
+    small, odd = made_up.windows().shapes
     assert small.of(WINDOW).median == 8.0
     assert small.above(WINDOW, FLOOR) == pytest.approx(3.0)
     assert small.ratio(THREE_UPS, FLOOR) == pytest.approx(4.0)
@@ -53,7 +26,7 @@ def test_medians_and_ratios() -> None:
 
 def test_a_shape_that_was_measured_stays_beside_the_next() -> None:
     """A run that fails after an hour has measured nothing, or what was measured on other code stands in one table with it."""
-    whole = found()
+    whole = made_up.windows()
     small, odd = (whole.model_copy(update={"shapes": [shape]}) for shape in whole.shapes)
     assert odd.after(small.after(None)) == whole
     again = small.model_copy(update={"shapes": [small.shapes[0].model_copy(update={"writes": 1})]})
@@ -64,19 +37,13 @@ def test_a_shape_that_was_measured_stays_beside_the_next() -> None:
 
 def test_the_table_says_what_was_found() -> None:
     """A figure in the wrong column is believed."""
-    lines = page.windows(found())
+    lines = page.windows(made_up.windows())
     small = next(line for line in lines if line.startswith("| small"))
     assert small.split(" | ")[3:6] == ["5.0 s (4.0, 6.0, 5.0)", "8.0 s (9.0, 7.0, 8.0)", "**+3.0 s**"]
     assert small.endswith("| 1.60, 4.00 |")
     assert any("All 200 acknowledged writes of these runs were found again." in line for line in lines)
     assert "| cutover: the engine | 1.50 s | 1.50 s |" in lines
     assert "| all else | 0.05 s | 0.05 s |" in lines, "short parts are told together, and not left out"
-
-
-def test_the_page_is_made_from_what_is_kept() -> None:
-    """Figures that nobody measured, or of another run than the one that is kept."""
-    text = page.PAGE.read_text(encoding="utf-8")
-    assert page.with_tables(text, bench.kept().tables()) == text
 
 
 def test_a_page_without_a_place_is_refused() -> None:

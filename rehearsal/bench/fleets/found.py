@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
+from rehearsal.report.model import Machine
+
 
 class Part(BaseModel):
     """What all parts share: nothing unknown in them, nothing changed once made, their fields' sentences in the JSON schema."""
@@ -72,6 +74,8 @@ class Growth(Part):
 class Fleets(Part):
     """All sizes, smallest first."""
 
+    machine: Machine
+    commit: str | None
     runs: int
     answer_seconds: float
     """What a simulated server takes for a step."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from agent.states import Phase
+from rehearsal import facts
+from rehearsal.bench import files
 from rehearsal.bench.fleets import bucket
 from rehearsal.bench.fleets.bucket import Bucket
 from rehearsal.bench.fleets.found import Command, Fleets, Remote, Size, growth
@@ -27,6 +29,8 @@ def measure(
     engine = ensure(report)
     sizes = [_size(engine, count, runs, answer_seconds, report) for count in sorted(servers)]
     return Fleets(
+        machine=facts.machine(),
+        commit=files.commit(),
         runs=runs,
         answer_seconds=answer_seconds,
         write_seconds=bucket.WRITE_SECONDS,

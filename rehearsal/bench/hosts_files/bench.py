@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from rehearsal import operator_stack
+from rehearsal import facts, operator_stack
+from rehearsal.bench import files
 from rehearsal.bench.hosts_files import environment, light
 from rehearsal.bench.hosts_files.figures import HostsFiles, Measured, Run, Took
 from rehearsal.bench.hosts_files.figures import Tool as Name
@@ -59,7 +59,8 @@ def measure(runs: int, report: Report, counts: Sequence[int] = COUNTS) -> HostsF
             }
             measured += _in_turns(hosts, hosts.servers[:count], tools, runs, report)
         return HostsFiles(
-            cores=os.cpu_count() or 1,
+            machine=facts.machine(),
+            commit=files.commit(),
             ansible=environment.version(programs, "ansible-core"),
             pyinfra=environment.version(programs, "pyinfra"),
             measured=tuple(measured),

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from rehearsal.report.model import Step
+from rehearsal.report.model import Machine, Step
 
 Figure = Literal["seconds", "spread", "span", "hosts_cpu", "own_cpu"]
 HOSTS_FILES = "-hosts-files"
@@ -24,6 +24,9 @@ class Tool(StrEnum):
     PYINFRA = "pyinfra"
     SSH = "plain ssh"
     SSH_AGENT = "plain ssh, the same agent"
+
+
+OURS = (Tool.PULUMI, Tool.WINDOW)
 
 
 class Took(NamedTuple):
@@ -70,7 +73,8 @@ class Measured(Part):
 class HostsFiles(Part):
     """What `measure` found."""
 
-    cores: int
+    machine: Machine
+    commit: str | None
     ansible: str
     """The version of ansible-core."""
     pyinfra: str
@@ -93,6 +97,10 @@ class HostsFiles(Part):
         found = self.of(tool, hosts).median("seconds")
         assert found is not None
         return found
+
+    def ratio(self, tool: Tool, other: Tool, hosts: int) -> float:
+        """How many times as long as another tool, by the medians."""
+        return self.seconds(tool, hosts) / self.seconds(other, hosts)
 
     def per_host(self, tool: Tool, figure: Figure = "seconds") -> float | None:
         """Seconds that each further host costs between the last two counts; None with fewer than two, or without that figure."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehearsal.bench.hosts_files.figures import Figure, HostsFiles, Tool
+from rehearsal.bench.hosts_files.figures import OURS, Figure, HostsFiles, Tool
 
 # How tools are called on the page.
 _CALLED = {
@@ -33,10 +33,10 @@ def table(found: HostsFiles) -> list[str]:
         more = [_seconds(found, tool, most, figure) for figure in figures]
         lines.append(_row([_called(found, tool), *whole, _milliseconds(found.per_host(tool)), *more]))
     few = counts[-2] if len(counts) > 1 else most
-    spans = [f"{_called(found, tool)} {_seconds(found, tool, most, 'span')}" for tool in (Tool.PULUMI, Tool.WINDOW)]
+    spans = [f"{_called(found, tool)} {_seconds(found, tool, most, 'span')}" for tool in OURS]
     told = (
         f"Whole commands, medians of {runs} in turns on the same hosts; the last three columns at {most} hosts, each further one between "
-        f"{few} and {most}. The hosts' own work is processor time on all hosts together, which here share {found.cores} cores with the "
+        f"{few} and {most}. The hosts' own work is processor time on all hosts together, which here share {found.machine.cores} cores with the "
         "tool; in a fleet each has its own, and only the tool's own work is the operator's machine's."
     )
     ends = (

@@ -10,34 +10,9 @@ from pydantic import ValidationError
 from components.settings import Role, Settings
 from rehearsal.bench.fleets import Fleets, table
 from rehearsal.bench.fleets.config import SMALLEST, config, roles
-from rehearsal.bench.fleets.found import Command, Process, Remote, Size, growth
+from rehearsal.bench.fleets.found import growth
 from rehearsal.bench.fleets.servers import step
-
-
-def command(seconds: float, steps: int = 0) -> Command:
-    process = Process(memory_mib=100.4, processor_seconds=1.25)
-    return Command(seconds=seconds, steps=steps, engine=process, program=process, stand_ins=process)
-
-
-def size(servers: int, seconds: float) -> Size:
-    remote = Remote(seconds=3 * seconds, state_writes=2 * servers, requests=9 * servers)
-    return Size(
-        servers=servers,
-        resources=7 * servers,
-        edges=13 * servers,
-        state_bytes=20_000 * servers,
-        config_bytes=200 * servers,
-        preview=command(seconds),
-        no_op=command(2 * seconds),
-        up=command(3 * seconds, steps=servers),
-        checkpoints=remote,
-        no_checkpoints=remote.model_copy(update={"state_writes": 1}),
-    )
-
-
-def fleets(*sizes: Size) -> Fleets:
-    found = list(sizes)
-    return Fleets(runs=3, answer_seconds=0.1, write_seconds=0.05, sizes=found, growth=growth(found))
+from tests.bench.made_up import fleets, size
 
 
 @pytest.mark.parametrize("servers", [SMALLEST, 10, 200, 1000])
