@@ -23,10 +23,11 @@ COPY = f"{STATE_FOLDER}/hosts.before"
 # Seconds: caches that watch the file may be a moment behind it.
 RESOLVING_SECONDS = 5.0
 RELOAD_SECONDS = 60.0
+# What keeps names in memory, by where programs on this server ask it: without its socket there, none does.
 CACHES: Dict[str, Tuple[str, ...]] = {
-    "nscd.service": ("nscd", "-i", "hosts"),
-    "systemd-resolved.service": ("resolvectl", "flush-caches"),
-    "sssd.service": ("sss_cache", "-E"),
+    "/run/nscd/socket": ("nscd", "-i", "hosts"),
+    "/run/systemd/resolve/io.systemd.Resolve": ("resolvectl", "flush-caches"),
+    "/var/lib/sss/pipes/nss": ("sss_cache", "-E"),
 }
 
 
@@ -205,13 +206,12 @@ def _reload(command: str, server: Server) -> List[str]:
 
 def _flush_caches(server: Server) -> None:
     """Whatever name service cache runs here forgets. Failures show when names are read back."""
-    states = server.run("systemctl", "is-active", *CACHES, check=False).stdout.splitlines()
-    for unit, state in zip(CACHES, states):
-        if state == "active" and (unit != "sssd.service" or _asks_sssd_for_hosts(server)):
+    for socket, (program, *arguments) in CACHES.items():
+        if server.path(socket).exists() and (program != "sss_cache" or _asks_sssd_for_hosts(server)):
             try:
-                server.run(*CACHES[unit], check=False)
+                server.run(program, *arguments, check=False)
             except Refusal as refused:
-                progress(f"could not empty the cache of {unit}: {refused.found}")
+                progress(f"could not empty a cache of names ({program}): {refused.found}")
 
 
 def _asks_sssd_for_hosts(server: Server) -> bool:
@@ -237,10 +237,8 @@ def _leads(found: List[str], address: str, exactly: bool) -> bool:
 
 
 def _addresses(name: str, server: Server) -> List[str]:
-    """The addresses that a program on this server gets for a name, each once."""
-    lines = server.run("getent", "ahosts", name, check=False).stdout.splitlines()
-    first = [line.split()[0].partition("%")[0] for line in lines if line.strip()]
-    return list(dict.fromkeys(str(ipaddress.ip_address(address)) for address in first))
+    """The addresses that a program on this server gets for a name, each once, in one way of writing them."""
+    return list(dict.fromkeys(str(ipaddress.ip_address(address)) for address in server.addresses(name)))
 
 
 def _found(names: Mapping[str, str], server: Server) -> str:

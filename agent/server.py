@@ -204,6 +204,16 @@ class Server:
             return error
         return None
 
+    def addresses(self, name: str) -> List[str]:
+        """The addresses that a program on this server gets for a name, in their order, each once; none if it leads nowhere."""
+        import socket  # noqa: PLC0415 - as above
+
+        try:
+            found = socket.getaddrinfo(name, None, flags=socket.AI_ADDRCONFIG | socket.AI_V4MAPPED)
+        except socket.gaierror:
+            return []
+        return list(dict.fromkeys(str(address[0]).partition("%")[0] for *_, address in found))
+
     def write_durably(
         self, absolute: str, content: bytes, mode: Optional[int] = None, owner: Optional[Tuple[int, int]] = None
     ) -> None:

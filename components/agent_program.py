@@ -17,8 +17,9 @@ ENTRY = b"import sys\n\nfrom agent.__main__ import main\n\nsys.exit(main(sys.arg
 ENTRY_OF_REHEARSAL = (
     b"import sys\n\nfrom agent.__main__ import REHEARSAL, main\n\nsys.exit(main(sys.argv[1:], REHEARSAL))\n"
 )
-# How a server runs it: as root, with nothing of the environment's.
-SUDO = "sudo -n /usr/bin/env python3 -I"
+# How a server runs it: as root, with nothing of the environment's (-I) and no packages beside the standard library (-S): to look for those
+# takes 3 of 10 ms of a start (measured).
+SUDO = "sudo -n /usr/bin/env python3 -I -S"
 INSTALLED = "/usr/local/lib/pgleap/agent.pyz"
 INSTALLED_FOR_REHEARSAL = "/usr/local/lib/pgleap-rehearsal/agent.pyz"
 

@@ -37,11 +37,8 @@ class WebServer(FakeServer):
         super().__init__(root)
         self.dns_first: dict[str, str] = {}
         self.cached: dict[str, str] = {}
-        self.active_caches: set[str] = set()
         self.reload_fails = False
-        self.programs.update(
-            {"getent": self.getent, "systemctl": self.systemctl, "/bin/sh": self.shell, "nscd": self.nscd}
-        )
+        self.programs.update({"/bin/sh": self.shell, "nscd": self.nscd})
         self.path("/etc").mkdir(parents=True)
         self.path(HOSTS).write_bytes(BEFORE)
 
@@ -49,19 +46,18 @@ class WebServer(FakeServer):
     def hosts(self) -> bytes:
         return self.path(HOSTS).read_bytes()
 
-    def getent(self, argv: tuple[str, ...]) -> Completed:
-        name = argv[1]
+    def addresses(self, name: str) -> list[str]:
         answer = self.dns_first.get(name) or self.cached.get(name)
         found = [answer] if answer else []
         for line in [] if answer else self.hosts.decode().split("\n"):
             address, *names = line.split("#")[0].split() or [""]
             found += [address] if name.lower() in (other.lower() for other in names) else []
-        shown = "".join(f"{address}  STREAM {name}\n{address}  DGRAM\n" for address in found)
-        return Completed(0 if found else 2, shown, "")
+        return found
 
-    def systemctl(self, argv: tuple[str, ...]) -> Completed:
-        states = ["active" if unit in self.active_caches else "inactive" for unit in argv[1:]]
-        return Completed(0 if "active" in states else 3, "\n".join(states) + "\n", "")
+    def listens(self, socket: str) -> None:
+        """A cache is there for programs to ask."""
+        self.path(socket).parent.mkdir(parents=True)
+        self.path(socket).touch()
 
     def nscd(self, argv: tuple[str, ...]) -> Completed:
         self.cached.clear()
@@ -144,14 +140,27 @@ def test_names_that_dns_answers_first_are_refused_and_the_file_put_back(server: 
 
 def test_a_cache_forgets(server: WebServer) -> None:
     """A cache that answers with the old address for its time to live makes the move come minutes late."""
-    server.cached, server.active_caches = {"db1.internal.ln": "10.77.0.11"}, {"nscd.service"}
+    server.cached = {"db1.internal.ln": "10.77.0.11"}
+    server.listens("/run/nscd/socket")
     hosts_file(managed(DB_B), server)
     assert ("nscd", "-i", "hosts") in server.ran
 
 
+def test_sssd_forgets_only_where_it_is_asked_for_hosts(server: WebServer) -> None:
+    """Emptied for nothing, it looks up every user again, in the middle of the window."""
+    server.listens("/var/lib/sss/pipes/nss")
+    server.programs["sss_cache"] = server.nscd
+    server.path("/etc/nsswitch.conf").write_text("passwd: files sss\nhosts: files dns\n")
+    hosts_file(managed(DB_B), server)
+    assert server.ran == []
+    server.path("/etc/nsswitch.conf").write_text("hosts: files sss dns\n")
+    hosts_file(managed(DB_A), server)
+    assert server.ran == [("sss_cache", "-E")]
+
+
 def test_a_cache_whose_program_is_missing_does_not_stop_the_move(server: WebServer) -> None:
     """A tool that is not installed must not leave the file changed and the step failed."""
-    server.active_caches = {"systemd-resolved.service"}
+    server.listens("/run/systemd/resolve/io.systemd.Resolve")
     assert hosts_file(managed(DB_B), server)["changed"]
 
 

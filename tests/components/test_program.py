@@ -56,7 +56,7 @@ def test_a_step_runs_the_installed_agent_and_only_the_installation_the_delivered
     delivered = {copy.inputs["remotePath"] for copy in program.copies.values()}
     for step in program.steps.values():
         sudo, path, verb = str(step.inputs["create"]).rsplit(maxsplit=2)
-        assert sudo == "sudo -n /usr/bin/env python3 -I"
+        assert sudo == "sudo -n /usr/bin/env python3 -I -S"
         assert path in delivered if Verb(verb) is Verb.INSTALL else path == INSTALLED
     assert len(delivered) == 1
 

@@ -13,7 +13,7 @@ from components.settings import Settings
 from tests.components.declared import COMMAND, Program, RefusedError, declare
 from tests.unit.example_config import config, config_on_ec2
 
-SUDO = "sudo -n /usr/bin/env python3 -I"
+SUDO = "sudo -n /usr/bin/env python3 -I -S"
 
 
 def rehearsed(phase: str = "prepare", round_: int = 1, **more: Any) -> Program:

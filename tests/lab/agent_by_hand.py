@@ -16,7 +16,7 @@ import psycopg2.extensions
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.install import INSTALLED
 from agent.states import Phase, Verb
-from components.agent_program import agent_program
+from components.agent_program import SUDO, agent_program
 from components.desired import Desire
 from components.settings import Settings
 from rehearsal import operator_stack
@@ -30,7 +30,7 @@ PASSWORD = "by:hand\\ 'quoted\""
 STATE = "/var/lib/pgleap"
 GATE_SETTINGS = "SELECT name, setting FROM pg_file_settings WHERE name IN ('autovacuum', 'default_transaction_read_only') ORDER BY 1"
 """What configuration files say of the settings that a seal changes."""
-AGENT = f"sudo -n /usr/bin/env python3 -I {INSTALLED}"
+AGENT = f"{SUDO} {INSTALLED}"
 
 
 def until(holds: Callable[[], bool], seconds: float = 20) -> None:
@@ -87,7 +87,7 @@ class DatabaseServer:
             self.host.run(["cp", "--archive", file, f"{file}.before-test"])
         program = agent_program()
         subprocess.run([*_to(lab, name), f"cat > {program.delivered}"], input=program.file.read_bytes(), check=True)
-        self.run(Verb.INSTALL, {"sha256": program.sha256}, f"sudo -n /usr/bin/env python3 -I {program.delivered}")
+        self.run(Verb.INSTALL, {"sha256": program.sha256}, f"{SUDO} {program.delivered}")
 
     def leave_as_found(self) -> None:
         """Open, and nothing of pgleap left."""

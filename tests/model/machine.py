@@ -13,6 +13,7 @@ from agent.journal import JOURNAL_FILE
 from agent.report import Refusal
 from agent.server import Completed, Server
 from tests.model import programs
+from tests.model.clients import leads
 from tests.model.cluster import Cluster
 from tests.model.configuration import settings_of
 from tests.model.process import Killed, Process
@@ -58,6 +59,10 @@ class Machine(Server):
 
     def now(self) -> float:
         return 1_700_000_000 + self.world.clock
+
+    def addresses(self, name: str) -> list[str]:
+        found = leads(self, name)
+        return [found] if found else []
 
     def sleep(self, seconds: float) -> None:
         if self.world.doing.fate.unit_stands_at is not None:

@@ -27,7 +27,7 @@ from tests.unit.test_fleet_ssh import HOST_KEY, USER_KEY, Servers, public
 
 AGENT = agent_program()
 RUN, DELIVER = verb_command(AGENT, Verb.HOSTS_FILE), delivery_command(AGENT)
-INSTALL = f"sudo -n /usr/bin/env python3 -I {AGENT.delivered} install"
+INSTALL = f"sudo -n /usr/bin/env python3 -I -S {AGENT.delivered} install"
 MOVED = Answer(0, json.dumps({"changed": ["/etc/hosts: db1.internal.ln leads to 10.77.0.14"]}), "")
 THERE = Answer(0, json.dumps({"changed": [], "notes": ["others edited it"]}), "")
 
