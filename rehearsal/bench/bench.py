@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from rehearsal.bench import page, windows
-from rehearsal.bench.files import RESULTS
+from rehearsal.bench.files import PAGE, README, RESULTS
 from rehearsal.bench.fleets.found import Fleets
 from rehearsal.bench.fleets.measure import measure as measure_fleets
 from rehearsal.bench.fleets.table import table as fleets_table
@@ -65,6 +65,10 @@ class Results(BaseModel):
             found[Part.FLEETS] = [*fleets_table(self.fleets), *_measured_on(self.fleets)]
         return found
 
+    def sentences(self) -> dict[str, list[str]]:
+        """README's, of what there is."""
+        return {"summary": page.summary(self.windows)} if self.windows is not None else {}
+
 
 def _measured_on(part: WindowBench | HostsFiles | Fleets) -> list[str]:
     machine = part.machine
@@ -103,5 +107,5 @@ def measure(
 
 def _written(found: Results, file: Path) -> Results:
     whole = found.summed_up()
-    page.write(whole, whole.tables(), file)
+    page.write(whole, file, {PAGE: whole.tables(), README: whole.sentences()})
     return whole

@@ -1,4 +1,4 @@
-"""docs/performance.md's tables, from what the bench found. Pure but for `write`."""
+"""docs/performance.md's tables and README's sentence, from what the bench found. Pure but for `write`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from rehearsal.bench.files import PAGE
 from rehearsal.bench.model import FLOOR, THREE_UPS, WINDOW, WindowBench
 from rehearsal.marks import between
 
@@ -15,17 +14,33 @@ from rehearsal.marks import between
 SHORT_SECONDS = 0.1
 
 
-def with_tables(page: str, tables: Mapping[str, Sequence[str]]) -> str:
-    """The page with the table of each part that there is made anew. Raises ValueError if it has no place for one."""
-    for part, lines in tables.items():
-        page = between(page, PAGE.name, f"<!-- bench: {part} -->", f"<!-- end of {part} -->", lines)
+# What a page says, by its place there.
+Parts = Mapping[str, Sequence[str]]
+
+
+def with_parts(page: str, name: str, parts: Parts) -> str:
+    """The page, which is called `name`, with each part that there is made anew. Raises ValueError if it has no place for one."""
+    for part, lines in parts.items():
+        page = between(page, name, f"<!-- bench: {part} -->", f"<!-- end of {part} -->", lines)
     return page
 
 
-def write(found: BaseModel, tables: Mapping[str, Sequence[str]], file: Path, page: Path = PAGE) -> None:
-    """Keep it, and make the page's tables anew."""
+def write(found: BaseModel, file: Path, pages: Mapping[Path, Parts]) -> None:
+    """Keep it, and make the pages' parts anew."""
     file.write_text(found.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    page.write_text(with_tables(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    for page, parts in pages.items():
+        page.write_text(with_parts(page.read_text(encoding="utf-8"), page.name, parts), encoding="utf-8")
+
+
+def summary(found: WindowBench) -> list[str]:
+    """The outage beside the one by hand, for README."""
+    each = [
+        f"{one.of(WINDOW).median:.1f} s with {one.shape} (by hand {one.of(FLOOR).median:.1f} s)" for one in found.shapes
+    ]
+    return [
+        "On the same data and machine, beside an expert's shell script that proves nothing and has no way back, `scripts.window` refused",
+        f"writes for {', '.join(each)}: medians of {found.runs} runs, as the clients saw it.",
+    ]
 
 
 def windows(found: WindowBench) -> list[str]:

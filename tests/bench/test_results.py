@@ -22,8 +22,11 @@ RESULTS = Results(
 
 def test_the_page_is_made_from_what_is_kept() -> None:
     """Figures that nobody measured, or of another run than the one that is kept."""
-    text = files.PAGE.read_text(encoding="utf-8")
-    assert page.with_tables(text, bench.kept().tables()) == text
+    kept = bench.kept()
+    for file, parts in ((files.PAGE, kept.tables()), (files.README, kept.sentences())):
+        text = file.read_text(encoding="utf-8")
+        assert parts
+        assert page.with_parts(text, file.name, parts) == text
 
 
 def test_what_is_kept_says_what_its_runs_come_to() -> None:
@@ -81,7 +84,7 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     """Keys of JSON are texts, and a number of hosts that came back as one would be in no table."""
     file, text = tmp_path / "results.json", tmp_path / "page.md"
     text.write_text("".join(f"<!-- bench: {part} -->\n<!-- end of {part} -->\n" for part in RESULTS.tables()))
-    page.write(RESULTS, RESULTS.tables(), file, text)
+    page.write(RESULTS, file, {text: RESULTS.tables()})
     assert bench.kept(file) == RESULTS
     assert text.read_text().count("Measured on 2 cores (a processor), 16 GiB, Debian; commit 0123456789ab.") == 3
 

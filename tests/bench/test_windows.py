@@ -49,7 +49,7 @@ def test_the_table_says_what_was_found() -> None:
 def test_a_page_without_a_place_is_refused() -> None:
     """A table that is written nowhere is missed by nobody."""
     with pytest.raises(ValueError, match="bench: windows"):
-        page.with_tables("nothing", {"windows": ["a table"]})
+        page.with_parts("nothing", "a page", {"windows": ["a table"]})
 
 
 def test_the_script_moves_database_names_and_nothing_else(tmp_path: Path) -> None:
