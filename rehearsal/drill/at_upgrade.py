@@ -96,6 +96,6 @@ def interrupted_at_cutover(night: Night) -> None:
     """Between the release and the opening nobody holds the authority: a ^C there must give it back, and to one only."""
     with night.stories.tell(Fault.INTERRUPTED_AT_CUTOVER) as story:
         running = night.operator.window()
-        running.until(f"cutover: {night.old}-ready done")
+        running.until(f"cutover: {night.old}-announce done")  # its release is what comes next
         night.interrupted_window_goes_back(running, story)
     night.takes_writes(night.old)
