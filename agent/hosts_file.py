@@ -238,7 +238,7 @@ def _leads(found: List[str], address: str, exactly: bool) -> bool:
 
 def _addresses(name: str, server: Server) -> List[str]:
     """The addresses that a program on this server gets for a name, each once, in one way of writing them."""
-    return list(dict.fromkeys(str(ipaddress.ip_address(address)) for address in server.addresses(name)))
+    return [str(ipaddress.ip_address(address)) for address in server.addresses(name)]
 
 
 def _found(names: Mapping[str, str], server: Server) -> str:

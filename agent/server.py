@@ -209,7 +209,7 @@ class Server:
         import socket  # noqa: PLC0415 - as above
 
         try:
-            found = socket.getaddrinfo(name, None, flags=socket.AI_ADDRCONFIG | socket.AI_V4MAPPED)
+            found = socket.getaddrinfo(name, None, flags=socket.AI_ADDRCONFIG)
         except socket.gaierror:
             return []
         return list(dict.fromkeys(str(address[0]).partition("%")[0] for *_, address in found))

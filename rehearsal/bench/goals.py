@@ -18,6 +18,8 @@ NO_MORE = 1.0
 LINEAR = 1.1
 SSH = {Tool.SSH: "`sed`", Tool.SSH_AGENT: "the agent's verb"}
 
+Unit = Literal["s", "times"]
+
 
 class Goal(Found):
     """`found` is the worst of all that was measured, and `at` where that was."""
@@ -25,7 +27,7 @@ class Goal(Found):
     goal: str
     limit: float
     found: float
-    unit: Literal["s", "times"]
+    unit: Unit
     at: str
     met: bool
 
@@ -52,7 +54,7 @@ def table(found: Sequence[Goal]) -> list[str]:
 
 def _of_windows(found: WindowBench) -> list[Goal]:
     above = {one.shape: one.above(WINDOW, FLOOR) for one in found.shapes}
-    return [_seconds("`scripts.window` refuses writes hardly longer than an expert by hand", ABOVE_FLOOR, above)]
+    return [_worst("`scripts.window` refuses writes hardly longer than an expert by hand", ABOVE_FLOOR, "s", above)]
 
 
 def _of_hosts_files(found: HostsFiles) -> list[Goal]:
@@ -60,15 +62,15 @@ def _of_hosts_files(found: HostsFiles) -> list[Goal]:
     made = []
     for ours in OURS:
         times = {f"{count} hosts": found.ratio(ours, Tool.PYINFRA, count) for count in found.counts}
-        made.append(_times(f"hosts files, `{ours.value}`: no slower than pyinfra", NO_MORE, times))
+        made.append(_worst(f"hosts files, `{ours.value}`: no slower than pyinfra", NO_MORE, "times", times))
     for ssh, what in SSH.items():
         ours_each, ssh_each = found.per_host(Tool.WINDOW), found.per_host(ssh)
         if ours_each is not None and ssh_each is not None:
             said = f"hosts files in the window: each further host no dearer than with plain `ssh` and {what}"
-            made.append(_times(said, NO_MORE, {most: ours_each / ssh_each}))
+            made.append(_worst(said, NO_MORE, "times", {most: ours_each / ssh_each}))
     for ssh, what in SSH.items():
         said = f"hosts files in the window: hardly longer than plain `ssh` with {what}"
-        made.append(_seconds(said, BEHIND_SSH, {most: found.window_behind(ssh)}))
+        made.append(_worst(said, BEHIND_SSH, "s", {most: found.window_behind(ssh)}))
     return made
 
 
@@ -81,18 +83,13 @@ def _of_fleets(found: Fleets) -> list[Goal]:
         "`up` without changes": found.growth.no_op,
         "`up` to readonly": found.growth.up,
     }
-    return [_times(f"{what} grows as the fleet does, 1 being linear", LINEAR, {at: it}) for what, it in ratios.items()]
+    return [
+        _worst(f"{what} grows as the fleet does, 1 being linear", LINEAR, "times", {at: it})
+        for what, it in ratios.items()
+    ]
 
 
-def _seconds(goal: str, limit: float, found: Mapping[str, float]) -> Goal:
-    return _worst(goal, limit, "s", found)
-
-
-def _times(goal: str, limit: float, found: Mapping[str, float]) -> Goal:
-    return _worst(goal, limit, "times", found)
-
-
-def _worst(goal: str, limit: float, unit: Literal["s", "times"], found: Mapping[str, float]) -> Goal:
+def _worst(goal: str, limit: float, unit: Unit, found: Mapping[str, float]) -> Goal:
     at = max(found, key=lambda one: found[one])
     worst = round(found[at], 3)
     return Goal(goal=goal, limit=limit, found=worst, unit=unit, at=at, met=worst <= limit)
