@@ -7,7 +7,7 @@ from typing import Callable, Dict, List, Optional
 from agent import authority, configuration, journal, new_cluster, old_replicas, pg_upgrade, publisher, seal, statistics
 from agent.cluster import OS_USER
 from agent.journal import Authority, Fence
-from agent.postgres import wait_until
+from agent.postgres import BYTES, wait_until
 from agent.report import Facts, Refusal, progress
 from agent.seal import SEAL_FILE
 from agent.states import Phase
@@ -169,7 +169,7 @@ def _run_pg_upgrade(target: UpgradeTarget, seconds: float) -> None:
     target.note(newCluster="used", folder=folder)
     status = server.stream(
         *pg_upgrade.command(server, old, new, target.transfer_mode, target.jobs, check=False),
-        user=OS_USER, seconds=max(seconds, 1), folder=folder, on_line=on_line,
+        user=OS_USER, seconds=max(seconds, 1), folder=folder, on_line=on_line, environment=BYTES,
     )  # fmt: skip
     if status == 0:
         target.note(newCluster="filled")

@@ -6,7 +6,7 @@ import json
 from typing import Any, Dict, Mapping, Optional
 
 from agent.client_rules import READER
-from agent.postgres import HOLDING_AN_ID, NO_LIMITS, PASSWORD_FILE
+from agent.postgres import HOLDING_AN_ID, NO_LIMITS, PASSWORD_FILE, TEXT
 from agent.report import Refusal
 from agent.server import Completed, Server
 
@@ -40,11 +40,13 @@ class OtherSide:
         self, sql: str, user: str, database: str = "postgres", seconds: Optional[float] = ANSWER_SECONDS
     ) -> Completed:
         return self.server.run(
-            self.psql, "-XAtqw", "-v", "ON_ERROR_STOP=1", "-d", database, stdin=sql, check=False, timeout=seconds,
+            self.psql, "-XAtqw", "-v", "ON_ERROR_STOP=1", stdin=sql, check=False, timeout=seconds,
             environment={
                 "PGHOST": self.address,
                 "PGPORT": str(self.port),
                 "PGUSER": user,
+                "PGDATABASE": database,
+                **TEXT,
                 "PGPASSFILE": str(self.server.path(PASSWORD_FILE)),
                 "PGAPPNAME": "pgleap",
                 "PGOPTIONS": NO_LIMITS,

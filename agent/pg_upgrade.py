@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
-from agent.postgres import Postgres
+from agent.postgres import BYTES, Postgres
 from agent.report import Facts, Refusal, progress
 from agent.server import STATE_FOLDER, Server
 
@@ -64,7 +64,7 @@ def check_standby(server: Server, old: Postgres, new: Cluster, transfer_mode: st
         began = server.monotonic()
         done = server.run(
             *command(server, old.cluster, new, transfer_mode, 1, check=True), "--socketdir", SOCKET_FOLDER,
-            user=OS_USER, folder=folder, check=False, timeout=CHECK_SECONDS,
+            user=OS_USER, folder=folder, check=False, timeout=CHECK_SECONDS, environment=BYTES,
         )  # fmt: skip
         if done.returncode != 0:
             raise refusal(server, new, folder, done.stdout + done.stderr)

@@ -108,7 +108,19 @@ def psql_as_root(host: Host) -> Psql:
     """psql on a host's own socket as root, which pgleap's rules admit as its local role, also while clients are refused."""
 
     def psql(database: str, text: str) -> str:
-        argv = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "pgleap_root", "-d", database]
+        argv = [
+            "psql",
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            "pgleap_root",
+            "-d",
+            databases.conninfo(database),
+        ]
         return host.run(argv, stdin=text)
 
     return psql

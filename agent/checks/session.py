@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Optional, Tuple
 
-from agent.postgres import as_json
+from agent.postgres import TEXT, as_json
 from agent.report import Refusal
 from agent.server import Server
 
@@ -23,7 +23,7 @@ class Session:
 
     def __init__(self, server: Server, psql: str, login: Tuple[Optional[str], Dict[str, str]]) -> None:
         user, environment = login
-        more = {"PGAPPNAME": "pgleap", "PGOPTIONS": OPTIONS, "PGCONNECT_TIMEOUT": "5"}
+        more = {**TEXT, "PGAPPNAME": "pgleap", "PGOPTIONS": OPTIONS, "PGCONNECT_TIMEOUT": "5"}
         self._process = server.converse(psql, "-XAtq", user=user, environment={**environment, **more})
 
     def rows(self, query: str) -> List[Dict[str, Any]]:

@@ -107,13 +107,19 @@ def make_replicas(lab: Lab) -> None:
 
 def psql(host: Host, database: str, text: str) -> str:
     """What psql prints for `text`, run on the host as the superuser: unaligned, tuples only, stopping at an error."""
-    argv = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", database]
+    argv = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", conninfo(database)]
     return host.run(argv, user=SUPERUSER, stdin=text)
+
+
+def conninfo(database: str) -> str:
+    """How psql is told of a database, whose name could be taken for a connection string (`a=b`); it speaks UTF-8, whatever the database sets."""
+    quoted = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{quoted}' client_encoding=UTF8"
 
 
 def psql_on(host: Host, database: str, text: str) -> str:
     """The same, going on after an error: what psql prints, errors included, each with the number of its statement's last line."""
-    command = f"psql -X -q -A -t -d {shlex.quote(database)} -f - 2>&1"
+    command = f"psql -X -q -A -t -d {shlex.quote(conninfo(database))} -f - 2>&1"
     return host.run(["sh", "-c", command], user=SUPERUSER, stdin=text)
 
 

@@ -36,7 +36,7 @@ def psql(machine: Machine, call: Call) -> Completed:
     if host is None or cluster is None:
         return Completed(2, "", "psql: error: could not connect to server: Connection refused")
     address = None if over_socket else machine.address
-    database = call.argv[call.argv.index("-d") + 1]
+    database = variables["PGDATABASE"]
     knows = passwords.knows(cluster, user, password_in(machine, user, variables.get("PGPASSFILE", "")))
     refused = cluster.admits(user, address, os_user=call.user, database=database, knows=knows)
     if refused is None and user in (READER, LOCAL_ROLE, REHEARSAL) and f"role {user}" not in cluster.catalog:
