@@ -43,8 +43,13 @@ def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:
 
 
 def is_sealed(server: Server, cluster: Cluster) -> bool:
-    """Whether the rules on the disk refuse clients."""
+    """Whether the rules on the disk are sealed, whatever others made of them since."""
     return client_rules.is_sealed(_text(server, cluster.hba_file))
+
+
+def seal_holds(server: Server, cluster: Cluster) -> bool:
+    """Whether the rules on the disk refuse clients."""
+    return client_rules.holds(_text(server, cluster.hba_file))
 
 
 def write_rules(

@@ -1,7 +1,7 @@
 """pgleap's own rules in pg_hba.conf: who gets in while a database is sealed, and who always does. Pure.
 
 The first matching line of pg_hba.conf decides, so the rules stand at its top, between two marks; every other byte of the
-file stays. They name roles of pgleap's own, so that until the database is sealed nobody else comes in otherwise than before.
+file stays. A block that others moved, doubled or edited is found all the same, and one is at the top afterwards. They name roles of pgleap's own, so that until the database is sealed nobody else comes in otherwise than before.
 `all` in the database column does not match physical replication, which falls through to the fleet's own rules
 (PostgreSQL documentation, "The pg_hba.conf File").
 """
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 from typing import Optional, Sequence, Tuple
+
+from agent.blocks import cut
 
 BEGIN = "# pgleap: begin (do not edit)\n"
 END = "# pgleap: end\n"
@@ -29,15 +31,21 @@ REHEARSAL_END = "# a rehearsal of pgleap's: end\n"
 
 
 def split(text: str) -> Tuple[str, str]:
-    """Our block ("" if there is none) and the rest of the file."""
-    if not text.startswith(BEGIN) or END not in text:
-        return "", text
-    end = text.index(END) + len(END)
-    return text[:end], text[end:]
+    """Our blocks ("" if there is none), wherever they stand, and the rest of the file. Raises Refusal on half a block."""
+    blocks, rest = cut(text, BEGIN, END)
+    return "".join(blocks), rest
 
 
 def is_sealed(text: str) -> bool:
-    return SEALED in split(text)[0]
+    """Whether it was sealed, and was not opened again: also if somebody edited the block, or put lines above it."""
+    lines = {line.rstrip() for line in split(text)[0].split("\n")}
+    return not lines.isdisjoint(SEALED.splitlines())
+
+
+def holds(text: str) -> bool:
+    """Whether nobody gets past the seal: its block comes first, with nothing between its lines and its end."""
+    first, end, _ = text.partition(END)
+    return bool(end) and first.startswith(BEGIN) and first.endswith(SEALED)
 
 
 def with_rules(
@@ -63,10 +71,12 @@ def with_rules(
 
 
 def with_seal(text: str, sealed: bool) -> str:
-    """The pg_hba.conf whose block of ours, otherwise as it is, refuses clients or does not."""
-    ours, rest = split(text)
-    plain = ours.replace(SEALED, "")
-    return (plain.replace(END, SEALED + END) if sealed else plain) + rest
+    """The pg_hba.conf with one block of ours, otherwise as it is, that refuses clients or does not."""
+    blocks, rest = cut(text, BEGIN, END)
+    marks = {BEGIN.rstrip(), END.rstrip(), *SEALED.splitlines()}
+    first = blocks[0].splitlines(keepends=True) if blocks else []
+    plain = "".join(line for line in first if line.rstrip() not in marks)
+    return "".join([BEGIN, plain, SEALED if sealed else "", END, rest])
 
 
 def without_rules(text: str) -> str:
@@ -101,10 +111,7 @@ def with_rehearsal(text: str, reader: str) -> str:
 
 def without_rehearsal(text: str) -> str:
     """The rules without that block."""
-    before, begin, after = text.partition(REHEARSAL_BEGIN)
-    if not begin or REHEARSAL_END not in after:
-        return text
-    return before + after.split(REHEARSAL_END, 1)[1]
+    return cut(text, REHEARSAL_BEGIN, REHEARSAL_END)[1]
 
 
 def with_standbys(text: str, user: str, addresses: Sequence[str], method: str) -> str:
@@ -120,7 +127,4 @@ def with_standbys(text: str, user: str, addresses: Sequence[str], method: str) -
 
 def without_standbys(text: str) -> str:
     """The rules without that block."""
-    before, begin, after = text.partition(STANDBYS_BEGIN)
-    if not begin or STANDBYS_END not in after:
-        return text
-    return before + after.split(STANDBYS_END, 1)[1]
+    return cut(text, STANDBYS_BEGIN, STANDBYS_END)[1]

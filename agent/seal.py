@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Optional, Sequence, Set
 
-from agent.access import is_sealed, write_rules
+from agent.access import seal_holds, write_rules
 from agent.client_sessions import CLIENTS, ENDED_IF_IDLE
 from agent.journal import Fence
 from agent.other_side import OtherSide
@@ -110,7 +110,7 @@ def _set_back(postgres: Postgres, name: str, value: Optional[str]) -> None:
 
 def is_whole(postgres: Postgres, quiet: bool = True) -> Optional[str]:
     """None if the seal holds, else what is missing of it. `quiet`: nothing may take transaction ids; not so where a stream writes."""
-    if not is_sealed(postgres.server, postgres.cluster):
+    if not seal_holds(postgres.server, postgres.cluster):
         return f"{postgres.cluster.hba_file} lets clients in"
     refused = refused_from_here(postgres)
     if refused is not None:

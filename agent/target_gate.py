@@ -50,7 +50,7 @@ def _stay_sealed(desired: Mapping[str, Any], postgres: Postgres, own: Journal, o
     own, changed = _renounce(own, other, postgres)
     if not postgres.is_running():
         return facts_of(changed, "no PostgreSQL of this version runs here, so no client gets in", own)
-    if not access.is_sealed(server, postgres.cluster):
+    if not access.seal_holds(server, postgres.cluster):
         changed += access.write_rules(
             server, postgres.cluster, desired["readers"], sealed=True, on_target=own.upgraded_at is None
         )

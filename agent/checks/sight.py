@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
 
 from agent.checks.session import Session
-from agent.client_rules import LOCAL_ROLE, split
+from agent.client_rules import BEGIN, LOCAL_ROLE
 from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster, from_desired
 from agent.coverage import DATABASES
 from agent.onlooker import Onlooker
@@ -113,7 +113,7 @@ class Sight:
         cluster = self.cluster
         if not self.postgres.is_running():
             raise Refusal(f"PostgreSQL {cluster.version} running on this server", "it is not", "start it")
-        ours = split(self.text(cluster.hba_file) or "")[0]
+        ours = BEGIN in (self.text(cluster.hba_file) or "")
         # Before `prepare` pgleap has no role of its own: the fleet's rules let the operating system's postgres be the superuser.
         role, user = (LOCAL_ROLE, None) if ours else (cluster.superuser, OS_USER)
         return user, {"PGHOST": SOCKET_FOLDER, "PGPORT": str(cluster.port), "PGUSER": role, "PGDATABASE": database}
