@@ -54,7 +54,7 @@ WINDOW = Program(
     tuple(verb for verb in Verb if verb not in REHEARSAL_VERBS),
     INSTALLED,
     STATE_FOLDER,
-    {"copies": ("copies", "copies")},
+    {"copies": ("copies", "copies"), "adopt": ("journal", "adopt")},
 )
 REHEARSAL = Program(
     REHEARSAL_VERBS, INSTALLED_FOR_REHEARSAL, FOLDER_OF_REHEARSAL, {"guard": ("rehearsal_guard", "guard")}

@@ -31,10 +31,12 @@ def announce(desired: Mapping[str, Any], server: Server) -> Facts:
     accepted = desired.get("acceptDataLoss")
     told_from = desired.get("lossToldFrom") if accepted is False else None
     would_be_lost = _would_be_lost(told_from, desired["address"], server) if told_from else ""
-    wanted = decide(own, phase, round_, is_target, accepted, would_be_lost)
-    if wanted == own:
-        return {"changed": [], "because": f"{phase} in round {round_} was announced already"}
-    journal.write(server, wanted)
+    with journal.alone_with(server):  # a rebuild of DB_A may write it at this moment
+        own = journal.read(server)
+        wanted = decide(own, phase, round_, is_target, accepted, would_be_lost)
+        if wanted == own:
+            return {"changed": [], "because": f"{phase} in round {round_} was announced already"}
+        journal.write(server, wanted)
     return {"changed": [f"announced {phase} in round {round_}"], "because": _before(own)}
 
 

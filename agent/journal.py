@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import contextlib
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Iterator, Mapping, Optional
 
+from agent import identity
+from agent.places import INSTALLED
 from agent.report import Refusal
 from agent.server import STATE_FOLDER, Server
 from agent.states import Phase
@@ -31,10 +34,22 @@ class Fence:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """The other side's journal as it was seen last: whose it was (`machine`), and how often it had been written (`serial`)."""
+
+    machine: str
+    serial: int
+
+
+@dataclass(frozen=True)
 class Journal:
     """What a database server remembers. `epoch` rises with every change of authority; `renounced` is the highest epoch whose
     authority DB_A has given up for good; `upgraded_at` the fence at which DB_A was promoted; `must_apply` DB_A's own fence, up to
-    which an old primary that took the authority back has to follow before it opens."""
+    which an old primary that took the authority back has to follow before it opens; `alone` says that DB_A opened without the old
+    primary, and on an old replica, that it may have.
+
+    Whose it is: `machine` and `cluster` (see identity), "" in a journal of before they were kept. `serial` counts how often it was
+    written; `seen` is the other side's. Two journals that differ in these alone say the same."""
 
     phase: Phase
     round: int
@@ -45,6 +60,11 @@ class Journal:
     upgraded_at: Optional[Fence] = None
     renounced: int = 0
     must_apply: Optional[Fence] = None
+    alone: bool = False
+    machine: str = field(default="", compare=False)
+    cluster: str = field(default="", compare=False)
+    serial: int = field(default=0, compare=False)
+    seen: Optional[Seen] = field(default=None, compare=False)
 
     def to_json(self) -> Dict[str, Any]:
         return {
@@ -57,6 +77,11 @@ class Journal:
             "upgraded_at": vars(self.upgraded_at) if self.upgraded_at else None,
             "renounced": self.renounced,
             "must_apply": vars(self.must_apply) if self.must_apply else None,
+            "alone": self.alone,
+            "machine": self.machine,
+            "cluster": self.cluster,
+            "serial": self.serial,
+            "seen": vars(self.seen) if self.seen else None,
         }
 
 
@@ -74,6 +99,12 @@ def from_json(found: Mapping[str, Any]) -> Journal:
             renounced=found["renounced"],
             # Not there in a journal of before the way back from cutover.
             must_apply=Fence(**found["must_apply"]) if found.get("must_apply") else None,
+            # Not there in a journal of before it was kept whose it is.
+            alone=found.get("alone", False),
+            machine=found.get("machine", ""),
+            cluster=found.get("cluster", ""),
+            serial=found.get("serial", 0),
+            seen=Seen(**found["seen"]) if found.get("seen") else None,
         )
     except (KeyError, TypeError, ValueError) as wrong:
         raise Refusal(
@@ -84,8 +115,26 @@ def from_json(found: Mapping[str, Any]) -> Journal:
 
 
 def read(server: Server) -> Optional[Journal]:
-    """This server's journal; None before anything was announced to it."""
-    found = server.read_json(JOURNAL_FILE)
+    """This server's journal; None before anything was announced to it. Raises Refusal if it is another machine's."""
+    own = _as_it_stands(server)
+    here = identity.of_machine(server)
+    if own is not None and own.machine and here and own.machine != here:
+        raise Refusal(
+            f"a journal of this machine ({here}) in {JOURNAL_FILE}",
+            f"one of another machine ({own.machine}): this server is a copy of it, or its disk was put here",
+            "if the other machine still runs, or will, this one must not: power it off, or empty it; if the other one is gone for good"
+            f" and this one takes its place, as root on this server: python3 -I {INSTALLED} adopt",
+        )
+    return own
+
+
+def _as_it_stands(server: Server) -> Optional[Journal]:
+    try:
+        found = server.read_json(JOURNAL_FILE)
+    except ValueError as wrong:
+        raise Refusal(
+            f"a journal that can be read in {JOURNAL_FILE}", f"{wrong}", "restore the file, or ask for help"
+        ) from wrong
     return from_json(found) if found else None
 
 
@@ -96,13 +145,47 @@ def must_read(server: Server) -> Journal:
     return journal
 
 
-def write(server: Server, journal: Journal) -> None:
-    server.write_json(JOURNAL_FILE, journal.to_json())
+def write(server: Server, journal: Journal) -> Journal:
+    """Write it, as this machine's; as it was written. Whoever has read it before holds the lock (`alone_with`)."""
+    written = replace(journal, machine=identity.of_machine(server), serial=journal.serial + 1)
+    server.write_json(JOURNAL_FILE, written.to_json())
+    return written
+
+
+@contextlib.contextmanager
+def alone_with(server: Server) -> Iterator[None]:
+    """Nobody else changes the journal meanwhile: a rebuild may run beside other verbs."""
+    with server.only_one("journal", patience=10):
+        yield
 
 
 def update(server: Server, **changes: Any) -> Journal:
-    """Read the journal, write it with these changes, durably, and hand it back; alone, for a rebuild may run beside other verbs."""
-    with server.only_one("journal", patience=10):
-        changed = replace(must_read(server), **changes)
-        write(server, changed)
-    return changed
+    """Read the journal, write it with these changes, durably, and hand it back; alone."""
+    with alone_with(server):
+        return write(server, replace(must_read(server), **changes))
+
+
+def seen(theirs: Journal) -> Seen:
+    """What is remembered of the other side's journal."""
+    return Seen(theirs.machine, theirs.serial)
+
+
+def refuse_older(own: Optional[Journal], theirs: Journal, where: str) -> None:
+    """The other side has seen a later journal of this machine than there is: an older image was restored. Raises Refusal."""
+    if own is None or theirs.seen is None or not own.machine or theirs.seen.machine != own.machine:
+        return
+    if theirs.seen.serial > own.serial:
+        raise Refusal(
+            f"a journal on {where} as new as the one that the other side saw (written {theirs.seen.serial} times)",
+            f"an older one (written {own.serial} times): {where}, or this file, was restored from an older image",
+            f"what {where} wrote since is not on it: leave it sealed, and go on with the other side, as docs/recovery.md says below"
+            ' "A server died"',
+        )
+
+
+def adopt(server: Server) -> None:
+    """By hand only, by a person who knows that the machine before is gone for good: the journal is this machine's, and this cluster's."""
+    with alone_with(server):
+        own = _as_it_stands(server)
+        if own is not None:
+            write(server, replace(own, cluster="", seen=None))

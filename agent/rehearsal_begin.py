@@ -22,7 +22,7 @@ SENDERS = 3
 def rehearsal_begin(desired: Mapping[str, Any], server: Server) -> Facts:
     """Begin `phase`. `side` is "old primary" or "DB_A". Raises Refusal."""
     is_primary = desired["side"] == "old primary"
-    own, phase, round_ = journal.read(server), Phase(desired["phase"]), int(desired["round"])
+    phase, round_ = Phase(desired["phase"]), int(desired["round"])
     if is_primary:
         _refuse_a_window_under_way(server)
         postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"]).as_superuser()
@@ -30,11 +30,13 @@ def rehearsal_begin(desired: Mapping[str, Any], server: Server) -> Facts:
             _refuse_to_hurt(postgres, int(desired["walBytes"]))
     else:
         rehearsal.refuse_beside_window(server)
-    wanted = decide(own, phase, round_, is_primary)
     changed: List[str] = []
-    if wanted != own:
-        journal.write(server, wanted)
-        changed.append(f"announced {phase} in round {round_} to the rehearsal")
+    with journal.alone_with(server):  # the unit that makes the copy may write it at this moment
+        own = journal.read(server)
+        wanted = decide(own, phase, round_, is_primary)
+        if wanted != own:
+            journal.write(server, wanted)
+            changed.append(f"announced {phase} in round {round_} to the rehearsal")
     if is_primary:
         changed += rehearsal_guard.begin(desired, server)
     return {"changed": changed, "because": "it is a rehearsal: nothing that takes writes is sealed, or opened"}

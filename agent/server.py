@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, TypeVar
 
+from agent import temporary
 from agent.report import Refusal
 
 STATE_FOLDER = "/var/lib/pgleap"
@@ -220,12 +221,13 @@ class Server:
         """Replace a file in one moment, and on the disk before this returns.
 
         The old file's mode, owner and extended attributes (SELinux labels) stay unless `mode` or `owner` (uid, gid) say otherwise.
+        Two processes may write one file at once: the file is then one of the two, and whole.
         """
         target = self.path(absolute)
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.pgleap")
+        temporary.clean(target)
         old = target.stat() if target.exists() else None
-        with beside.open("wb") as file:
+        with temporary.beside(target) as file:
             os.fchmod(file.fileno(), mode if mode is not None else (old.st_mode & 0o7777 if old else 0o644))
             uid_gid = owner or ((old.st_uid, old.st_gid) if old else None)
             if uid_gid:
@@ -233,11 +235,11 @@ class Server:
             if old:
                 for name in os.listxattr(target):
                     with contextlib.suppress(OSError):
-                        os.setxattr(beside, name, os.getxattr(target, name))
+                        os.setxattr(file.name, name, os.getxattr(target, name))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(beside, target)
+            os.replace(file.name, target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
