@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, List, Mapping, Optional
 
-from agent import comparison, sequences
+from agent import comparison, positions, sequences
 from agent.journal import Fence
 from agent.other_side import OtherSide
 from agent.postgres import Postgres, wait_until
@@ -82,7 +82,7 @@ def _wait_for_reads(postgres: Postgres, wanted: Wanted) -> None:
     """DB_B serves the reads: what it has not replayed, clients would see vanish."""
     if not wanted.reads_from:
         return
-    position = postgres.value("pg_current_wal_insert_lsn()")
+    position = positions.next_record(postgres)["lsn"]
 
     def look() -> Optional[str]:
         rows = postgres.rows(

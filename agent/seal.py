@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Optional, Sequence, Set
 
+from agent import positions
 from agent.access import seal_holds, write_rules
 from agent.client_sessions import CLIENTS, ENDED_IF_IDLE
 from agent.journal import Fence
@@ -122,8 +123,8 @@ def is_whole(postgres: Postgres, quiet: bool = True) -> Optional[str]:
 
 
 def take_fence(postgres: Postgres) -> Fence:
-    """Where the sealed database's writes end: only once no transaction holds an id. The segment is switched, because an
-    asynchronous commit that was acknowledged may not be flushed yet."""
+    """Where the sealed database's writes end: only once no transaction holds an id. All up to it is flushed, for an asynchronous commit that
+    was acknowledged may not have been."""
 
     def look() -> Optional[str]:
         holders = postgres.value(HOLDING_AN_ID)
@@ -137,11 +138,8 @@ def take_fence(postgres: Postgres) -> Fence:
         look,
         "see pg_locks for who holds one, end it, run `pulumi up` again",
     )
-    row = postgres.row(
-        "SELECT pg_snapshot_xmax(pg_current_snapshot())::text AS xid, pg_current_wal_insert_lsn()::text AS lsn"
-    )
-    postgres.execute("SELECT pg_switch_wal();")
-    return Fence(xid=int(row["xid"]), lsn=row["lsn"])
+    at = positions.next_record(postgres)
+    return Fence(xid=int(at["xid"]), lsn=at["lsn"])
 
 
 def next_xid(postgres: Postgres) -> int:

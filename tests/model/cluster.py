@@ -15,6 +15,8 @@ DEFAULTS = {
     "synchronous_standby_names": "",
     "port": "5432",
 }
+# Of the WAL, in bytes: what a switch fills up, and what stands at the beginning of each.
+SEGMENT, PAGE_HEADER = 0x1000, 40
 # Roles with a setting of their own, as `ALTER ROLE ... SET default_transaction_read_only = off` makes one.
 READ_WRITE_ROLES = ("batch",)
 
@@ -172,10 +174,23 @@ class Cluster:
     def _apply(self, xid: int | None, ids: list[int]) -> list[int]:
         if xid is not None:
             self.completed = max(self.completed, xid)
-            self.lsn += 64
+            self.record(64)
             self.log.append((self.lsn, tuple(ids)))
             self.content.update(ids)
         return list(ids)
+
+    @property
+    def insert_lsn(self) -> int:
+        """Where the next record begins: behind the header of its page, where nobody who follows stands before there is that record."""
+        return self.lsn + PAGE_HEADER if self.lsn % SEGMENT == 0 else self.lsn
+
+    def record(self, size: int) -> None:
+        """A record of the WAL; `lsn` is where the last one ends."""
+        self.lsn = self.insert_lsn + size
+
+    def switch(self) -> None:
+        """pg_switch_wal: nothing, right after another one."""
+        self.lsn = -(-self.lsn // SEGMENT) * SEGMENT
 
     def apply(self, ids: Sequence[int]) -> None:
         """A transaction of the publisher's, as one of this cluster's own: neither rules nor the read-only setting count for it."""

@@ -103,11 +103,6 @@ def _by_alter_system(asked: Asked, sql: str) -> list[Row]:
     return [row for row in asked.host.settings(asked.cluster) if row["sourcefile"].endswith("/postgresql.auto.conf")]
 
 
-@TABLE.query("pg_snapshot_xmax(pg_current_snapshot())::text AS xid")
-def _fence(asked: Asked, sql: str) -> list[Row]:
-    return [{"xid": str(asked.cluster.xmax), "lsn": lsn_text(asked.cluster.lsn)}]
-
-
 @TABLE.query("pg_wal_lsn_diff(")
 def _standbys(asked: Asked, sql: str) -> list[Row]:
     return [
@@ -247,9 +242,8 @@ def _sequences(asked: Asked, sql: str) -> str:
     return "{}"
 
 
-@TABLE.statement("SELECT pg_current_wal_insert_lsn();")
 @TABLE.statement("SELECT pg_current_wal_lsn();")
-def _insert_lsn(asked: Asked, sql: str) -> str:
+def _written_lsn(asked: Asked, sql: str) -> str:
     return lsn_text(asked.cluster.lsn)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -65,10 +66,16 @@ def _alter_system(asked: Asked, sql: str) -> str:
     return ""
 
 
-@TABLE.statement("SELECT pg_switch_wal();")
-def _switch_wal(asked: Asked, sql: str) -> str:
-    asked.cluster.lsn = (asked.cluster.lsn // 0x1000 + 1) * 0x1000
-    return lsn_text(asked.cluster.lsn)
+@TABLE.statement("pg_logical_emit_message(false, ")
+def _position(asked: Asked, sql: str) -> str:
+    """Where the WAL goes on, read before the record that is written there; the switch comes last."""
+    assert (
+        sql.index("pg_current_wal_insert_lsn()") < sql.index("pg_logical_emit_message(") < sql.index("pg_switch_wal()")
+    )
+    at = {"xid": str(asked.cluster.xmax), "lsn": lsn_text(asked.cluster.insert_lsn)}
+    asked.cluster.record(64)
+    asked.cluster.switch()
+    return json.dumps([at])
 
 
 @TABLE.statement("SELECT pg_promote(")
