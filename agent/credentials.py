@@ -13,7 +13,7 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, Optional
 
-from agent import client_rules, functions
+from agent import client_rules, functions, session_settings
 from agent.client_rules import READER
 from agent.cluster import OS_USER, from_desired
 from agent.postgres import PASSWORD_FILE, Postgres
@@ -77,8 +77,12 @@ def have_role(postgres: Postgres, password: str) -> List[str]:
 
 def role_statements(postgres: Postgres, role: str, password: str) -> Dict[str, str]:
     """What makes or mends a role that streams: what it does, and the SQL; nothing if it is right."""
+    has = "coalesce((SELECT setconfig FROM pg_db_role_setting WHERE setrole = pg_authid.oid AND setdatabase = 0), '{}')"
+    wanted = session_settings.of_a_role(postgres.cluster.version)
+    settings = ", ".join(f"'{name}={value}'" for name, value in wanted.items())
     found = postgres.rows(
-        f"SELECT rolpassword, rolreplication AND rolcanlogin AND NOT rolsuper AS fits FROM pg_authid WHERE rolname = '{role}'"
+        f"SELECT rolpassword, rolreplication AND rolcanlogin AND NOT rolsuper AND {has} @> ARRAY[{settings}]::text[] AS fits"
+        f" FROM pg_authid WHERE rolname = '{role}'"
     )
     if found and found[0]["fits"] and verifies(found[0]["rolpassword"] or "", password):
         return {}
@@ -87,7 +91,7 @@ def role_statements(postgres: Postgres, role: str, password: str) -> Dict[str, s
             # log_statement must not have even the verifier; a superuser may switch it off for its own session.
             "SET log_statement = 'none'; SET log_min_error_statement = 'panic';\n"
             f"{'ALTER' if found else 'CREATE'} ROLE {role} LOGIN REPLICATION NOSUPERUSER NOCREATEDB NOCREATEROLE "
-            f"PASSWORD '{scram_verifier(password)}';"
+            f"PASSWORD '{scram_verifier(password)}';\n{session_settings.for_role(role, postgres.cluster.version)}"
         )
     }
 

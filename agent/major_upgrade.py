@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Optional
 
-from agent import authority, configuration, journal, new_cluster, old_replicas, pg_upgrade, publisher, seal, statistics
+from agent import (
+    authority,
+    configuration,
+    journal,
+    new_cluster,
+    old_replicas,
+    pg_upgrade,
+    publisher,
+    seal,
+    session_settings,
+    statistics,
+)  # fmt: skip
+from agent.client_rules import READER
 from agent.cluster import OS_USER
 from agent.journal import Authority, Fence
-from agent.postgres import BYTES, wait_until
+from agent.postgres import wait_until
 from agent.report import Facts, Refusal, progress
 from agent.seal import SEAL_FILE
 from agent.states import Phase
@@ -169,7 +181,7 @@ def _run_pg_upgrade(target: UpgradeTarget, seconds: float) -> None:
     target.note(newCluster="used", folder=folder)
     status = server.stream(
         *pg_upgrade.command(server, old, new, target.transfer_mode, target.jobs, check=False),
-        user=OS_USER, seconds=max(seconds, 1), folder=folder, on_line=on_line, environment=BYTES,
+        user=OS_USER, seconds=max(seconds, 1), folder=folder, on_line=on_line, environment=pg_upgrade.environment(old),
     )  # fmt: skip
     if status == 0:
         target.note(newCluster="filled")
@@ -208,6 +220,9 @@ def _start_sealed(target: UpgradeTarget) -> None:
     progress(f"starting PostgreSQL {new.version}, sealed")
     target.new.start()
     _verify_sealed(target)
+    for_reader = session_settings.for_role(READER, new.version)
+    if for_reader and not target.rehearsal:
+        target.new.execute(for_reader, writing=True)  # its first session on DB_A comes after this
     updates = server.path(f"{target.progress()['folder']}/update_extensions.sql")
     if updates.exists():
         progress("updating extensions")

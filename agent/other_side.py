@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Mapping, Optional
 
+from agent import session_settings
 from agent.client_rules import READER
-from agent.postgres import HOLDING_AN_ID, NO_LIMITS, PASSWORD_FILE, TEXT
+from agent.postgres import HOLDING_AN_ID, PASSWORD_FILE, TEXT
 from agent.report import Refusal
 from agent.server import Completed, Server
 
@@ -49,7 +50,7 @@ class OtherSide:
                 **TEXT,
                 "PGPASSFILE": str(self.server.path(PASSWORD_FILE)),
                 "PGAPPNAME": "pgleap",
-                "PGOPTIONS": NO_LIMITS,
+                "PGOPTIONS": session_settings.options(session_settings.OF_ALL),
                 "PGCONNECT_TIMEOUT": "5",
             },
         )  # fmt: skip

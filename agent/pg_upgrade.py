@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
+from agent import session_settings
 from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
 from agent.postgres import BYTES, Postgres
 from agent.report import Facts, Refusal, progress
@@ -31,6 +32,12 @@ def command(server: Server, old: Cluster, new: Cluster, transfer_mode: str, jobs
         argv.append(f"{option}=-c config_file={cluster.config_file} -c hba_file={server.place(UPGRADE_HBA)}")
     argv += sync_method(new.version, server.kernel())
     return [*argv, "--check"] if check else argv
+
+
+def environment(old: Cluster) -> Dict[str, str]:
+    """What pg_upgrade and the programs that it starts find: it hands PGOPTIONS on (option.c, parseCommandLine). What the old cluster's
+    databases and roles set neither ends its questions nor fires in its logins."""
+    return {"PGOPTIONS": session_settings.options(session_settings.pg_upgrades(old.version)), **BYTES}
 
 
 def sync_method(new_version: int, kernel: Tuple[int, int]) -> List[str]:
@@ -64,7 +71,7 @@ def check_standby(server: Server, old: Postgres, new: Cluster, transfer_mode: st
         began = server.monotonic()
         done = server.run(
             *command(server, old.cluster, new, transfer_mode, 1, check=True), "--socketdir", SOCKET_FOLDER,
-            user=OS_USER, folder=folder, check=False, timeout=CHECK_SECONDS, environment=BYTES,
+            user=OS_USER, folder=folder, check=False, timeout=CHECK_SECONDS, environment=environment(old.cluster),
         )  # fmt: skip
         if done.returncode != 0:
             raise refusal(server, new, folder, done.stdout + done.stderr)

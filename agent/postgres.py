@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+from agent import session_settings
 from agent.client_rules import LOCAL_ROLE
 from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
 from agent.report import Refusal, progress
@@ -21,9 +22,6 @@ RELOAD_SECONDS = 10
 TEXT = {"PGCLIENTENCODING": "UTF8"}
 # For programs that hand names back to the server as they got them: nothing is converted, so nothing is there that cannot be.
 BYTES = {"PGCLIENTENCODING": "SQL_ASCII"}
-# What the fleet sets for everybody ends none of pgleap's own statements; and compiling a question of catalogs takes longer than its
-# answer (6.4 of 6.8 s, measured on 1,200 tables).
-NO_LIMITS = "-c statement_timeout=0 -c jit=off"
 
 
 def wait_until(
@@ -70,6 +68,9 @@ class Postgres:
 
     def _psql(self, sql: str, database: str, check: bool = True, writing: bool = False, as_role: str = "") -> Completed:
         cluster = self.cluster
+        more = {"role": as_role} if as_role else {}
+        if writing:  # a sealed database is read-only by default, for pgleap too unless it says that it means to write
+            more["default_transaction_read_only"] = "off"
         return self.server.run(
             cluster.program("psql"),
             "-XAtq",
@@ -86,10 +87,7 @@ class Postgres:
                 "PGDATABASE": database,
                 **TEXT,
                 "PGAPPNAME": "pgleap",
-                # A sealed database is read-only by default, for pgleap too unless it says that it means to write.
-                "PGOPTIONS": f"{NO_LIMITS} -c lock_timeout=0"
-                + (" -c default_transaction_read_only=off" if writing else "")
-                + (f" -c role={as_role}" if as_role else ""),
+                "PGOPTIONS": session_settings.options({**session_settings.superusers(cluster.version), **more}),
                 "PGCONNECT_TIMEOUT": "5",
             },
         )

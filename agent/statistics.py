@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping, Optional
 
+from agent import session_settings
 from agent.client_rules import LOCAL_ROLE
 from agent.cluster import SOCKET_FOLDER
-from agent.postgres import BYTES, NO_LIMITS, Postgres
+from agent.postgres import BYTES, Postgres
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Server
 
 UNIT = "pgleap-statistics"
 # Says that DB_A is to have them once it opens, or that it was sealed before they were whole.
 OWED_FILE = f"{STATE_FOLDER}/statistics.json"
-ENVIRONMENT = {"PGOPTIONS": f"{NO_LIMITS} -c default_transaction_read_only=off", **BYTES}
 # Where somebody waits for them.
 GATHER_SECONDS = 86_400.0
 # How long it leaves a DB_A that has just opened to the clients that come over: names and pools move in about that time.
@@ -26,7 +26,7 @@ def begin(postgres: Postgres, jobs: int, after: int = 0) -> None:
     server.run("systemctl", "stop", UNIT, check=False)
     wait = ["-p", f"ExecStartPre=/usr/bin/env sleep {after}"] if after else []
     server.run(
-        "systemd-run", f"--unit={UNIT}", "--no-block", "--collect", "--quiet", *wait, *_in_unit(ENVIRONMENT),
+        "systemd-run", f"--unit={UNIT}", "--no-block", "--collect", "--quiet", *wait, *_in_unit(_environment(postgres)),
         *_command(postgres, jobs, LOCAL_ROLE),
     )  # fmt: skip
 
@@ -34,6 +34,11 @@ def begin(postgres: Postgres, jobs: int, after: int = 0) -> None:
 def _in_unit(environment: Mapping[str, str]) -> List[str]:
     """systemd-run's options for what a unit finds in its environment."""
     return [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
+
+
+def _environment(postgres: Postgres) -> Dict[str, str]:
+    settings = session_settings.superusers(postgres.cluster.version)
+    return {"PGOPTIONS": session_settings.options({**settings, "default_transaction_read_only": "off"}), **BYTES}
 
 
 def _command(postgres: Postgres, jobs: int, role: str) -> List[str]:
@@ -64,7 +69,7 @@ def gather(postgres: Postgres, jobs: int) -> Dict[str, float]:
     progress("gathering statistics, in stages")
     status = server.stream(
         *_command(postgres, jobs, postgres.cluster.superuser),
-        user="root", seconds=GATHER_SECONDS, on_line=on_line, environment=ENVIRONMENT,
+        user="root", seconds=GATHER_SECONDS, on_line=on_line, environment=_environment(postgres),
     )  # fmt: skip
     if status != 0:
         found = f"exit status {status}: {' '.join(tail)[-1500:]}" if status is not None else "it was ended"

@@ -8,22 +8,31 @@ from typing import Any, Dict, List, Optional, Tuple
 from agent.postgres import TEXT, as_json
 from agent.report import Refusal
 from agent.server import Server
+from agent.session_settings import onlookers, options
 
-# It reads, waits for nobody's lock, and ends soon, whatever is asked. What is asked of a large catalogue looks dear to the planner:
-# compiling it (JIT) took 6.4 s of 6.8, over 1,200 tables.
-OPTIONS = (
-    "-c default_transaction_read_only=on -c statement_timeout=5s -c lock_timeout=500ms -c search_path=pg_catalog,public"
-    " -c client_min_messages=error -c jit=off"
-)
+# Beside those of every session: it reads, waits for nobody's lock, and ends soon, whatever is asked. Extensions' own views are in public.
+SETTINGS = {
+    "default_transaction_read_only": "on",
+    "statement_timeout": "5s",
+    "lock_timeout": "500ms",
+    "search_path": "pg_catalog,public",
+    "client_min_messages": "error",
+}
 MARK = "pgleap-answer-ends"
 
 
 class Session:
-    """A psql that stays. `login` is the operating system's user (None for this one) and how psql finds its way in."""
+    """A psql that stays, a superuser's at a server of this `version`. `login` is the operating system's user (None for this one) and how psql
+    finds its way in."""
 
-    def __init__(self, server: Server, psql: str, login: Tuple[Optional[str], Dict[str, str]]) -> None:
+    def __init__(self, server: Server, psql: str, version: int, login: Tuple[Optional[str], Dict[str, str]]) -> None:
         user, environment = login
-        more = {**TEXT, "PGAPPNAME": "pgleap", "PGOPTIONS": OPTIONS, "PGCONNECT_TIMEOUT": "5"}
+        more = {
+            **TEXT,
+            "PGAPPNAME": "pgleap",
+            "PGOPTIONS": options({**onlookers(version), **SETTINGS}),
+            "PGCONNECT_TIMEOUT": "5",
+        }
         self._process = server.converse(psql, "-XAtq", user=user, environment={**environment, **more})
 
     def rows(self, query: str) -> List[Dict[str, Any]]:

@@ -105,7 +105,9 @@ class Sight:
 
     def _session(self, database: str) -> Session:
         if database not in self._sessions:
-            self._sessions[database] = Session(self.server, self.cluster.program("psql"), self.login(database))
+            cluster = self.cluster
+            session = Session(self.server, cluster.program("psql"), cluster.version, self.login(database))
+            self._sessions[database] = session
         return self._sessions[database]
 
     def login(self, database: str) -> Tuple[Optional[str], Dict[str, str]]:

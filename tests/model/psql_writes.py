@@ -104,6 +104,12 @@ def _create_reader(asked: Asked, sql: str) -> str:
     return ""
 
 
+@TABLE.statement(f"ALTER ROLE {READER} SET ")
+def _set_for_reader(asked: Asked, sql: str) -> str:
+    asked.writes("set what the reader's sessions are set to")
+    return ""
+
+
 @TABLE.statement("CREATE SCHEMA IF NOT EXISTS pgleap;")
 def _create_functions(asked: Asked, sql: str) -> str:
     mark = re.search(r"COMMENT ON SCHEMA pgleap IS '([^']+)'", sql)
