@@ -143,7 +143,7 @@ def _stream(desired: Mapping[str, Any], cluster: Cluster, server: Server) -> Fac
         return way_back.seen_on_target(postgres, asked["leaveOut"], asked["jobs"])
     target = OtherSide.from_desired(asked["otherSide"], server, cluster.program("psql"))
     seen = way_back.seen_on_old_primary(Subscriber(postgres, target, asked["jobs"]))
-    return seen or {"ahead": way_back.ahead(postgres, asked["leaveOut"])}
+    return seen or {"ahead": way_back.ahead(postgres, asked["leaveOut"], asked["newVersion"])}
 
 
 def _cluster(postgres: Postgres) -> Dict[str, Any]:

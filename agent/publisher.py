@@ -15,9 +15,11 @@ from agent.postgres import Postgres, wait_until
 from agent.report import progress
 from agent.server import STATE_FOLDER, Server
 
-# What the catalog was when DB_A became ready to open, and which tables got REPLICA IDENTITY FULL: database -> table -> what it had.
+# What the catalog was when DB_A became ready to open, and which tables got another replica identity: database -> table -> what it had, and
+# what it got, a letter each as in pg_class.
 BASELINE_FILE = f"{STATE_FOLDER}/catalog.json"
 IDENTITIES_FILE = f"{STATE_FOLDER}/identities.json"
+IDENTITIES = {"d": "DEFAULT", "f": "FULL", "n": "NOTHING"}
 # Each ALTER takes a lock in a table that has room for max_locks_per_transaction x max_connections, 6,400 by default.
 TABLES_AT_ONCE = 500
 # What a walsender needs to end, with room for a loaded machine.
@@ -49,14 +51,14 @@ def make_ready(postgres: Postgres, left_out: Sequence[str], jobs: int, compared:
 def _look(postgres: Postgres, left_out: Sequence[str], database: str) -> Tuple[bool, List[Table]]:
     """Whether a database has the functions that it is compared by, and its tables."""
     marks, rows = postgres.each_rows([functions.MARKED, coverage.QUERY], database)
-    return functions.are_whole(marks), coverage.tables_in(rows, database, left_out)
+    return functions.are_whole(marks), coverage.tables_in(rows, database, left_out, postgres.cluster.version)
 
 
 def _remember_identities(server: Server, found: Dict[str, List[Table]]) -> None:
     """Before the act; what an earlier run has changed already is known from it."""
     before: Dict[str, Dict[str, str]] = server.read_json(IDENTITIES_FILE)
     for database, tables in found.items():
-        fresh = {table.name: table.identity for table in tables if table.is_covered and table.needs_full}
+        fresh = {table.name: table.identity + table.sets for table in tables if table.is_covered and table.sets}
         before[database] = {**fresh, **before.get(database, {})}
     server.write_json(IDENTITIES_FILE, before)
 
@@ -70,7 +72,9 @@ def _publish(postgres: Postgres, database: str, tables: Optional[Sequence[Table]
 def _publication(database: str, tables: Sequence[Table]) -> List[str]:
     covered = [table for table in tables if table.is_covered]
     statements = [f"DROP PUBLICATION IF EXISTS {PUBLICATION};", f"CREATE PUBLICATION {PUBLICATION};"]
-    statements += [f"ALTER TABLE {table.name} REPLICA IDENTITY FULL;" for table in covered if table.needs_full]
+    statements += [
+        f"ALTER TABLE {table.name} REPLICA IDENTITY {IDENTITIES[table.sets]};" for table in covered if table.sets
+    ]
     for first in range(0, len(covered), TABLES_AT_ONCE):
         names = ", ".join(f"ONLY {table.name}" for table in covered[first : first + TABLES_AT_ONCE])
         statements.append(f"ALTER PUBLICATION {PUBLICATION} ADD TABLE {names};")
@@ -126,11 +130,11 @@ def _end_walsenders(postgres: Postgres) -> None:
 
 
 def _identity_back(table: str, was: str) -> str:
-    quoted = table.replace("'", "''")
-    kind = "NOTHING" if was == "n" else "DEFAULT"
+    """`was` is what it had, and what it got; an index of before may be there no more, and its primary key serves."""
+    quoted, had, got = table.replace("'", "''"), was[0], was[1:] or "f"
     return (
-        f"DO $$ BEGIN IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('{quoted}') AND relreplident = 'f') THEN"
-        f" ALTER TABLE {table} REPLICA IDENTITY {kind}; END IF; END $$;"
+        f"DO $$ BEGIN IF EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('{quoted}') AND relreplident = '{got}') THEN"
+        f" ALTER TABLE {table} REPLICA IDENTITY {IDENTITIES.get(had, 'DEFAULT')}; END IF; END $$;"
     )
 
 

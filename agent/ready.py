@@ -24,7 +24,7 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
         return _ready_to_come_back(desired, server)
     if Phase(desired["phase"]) is Phase.PREPARE and "leaveOut" in desired:
         postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
-        ahead = way_back.ahead(postgres, desired["leaveOut"])
+        ahead = way_back.ahead(postgres, desired["leaveOut"], desired["newVersion"])
         return {"changed": [], "because": "the way to prepare has nothing to wait for", "afterCutover": ahead}
     if Phase(desired["phase"]) is not Phase.READONLY:
         return {"changed": [], "because": f"the way to {desired['phase']} has nothing to wait for"}

@@ -97,16 +97,23 @@ def _after(line: str, kind: str) -> str:
     return line.partition(f"{kind}:")[2].strip()
 
 
-def ahead(postgres: Postgres, left_out: Sequence[str]) -> Dict[str, List[str]]:
-    """What can be said on the old primary before the move: `notCovered` tables, and `against`, limits that are too low for a stream
-    in every database (they need a restart)."""
+def ahead(postgres: Postgres, left_out: Sequence[str], publisher: int) -> Dict[str, List[str]]:
+    """What can be said on the old primary before the move: `notCovered` (see `_not_covered`), and `against`, limits that are too low for a
+    stream in every database (they need a restart). `publisher` is DB_A's version."""
     databases = coverage.databases(postgres)
-    uncovered = [
-        sentence
-        for database in databases
-        for sentence in coverage.not_covered(database, coverage.tables(postgres, database, left_out))
-    ]
+    uncovered = _not_covered(postgres, databases, left_out, publisher)
     return {"notCovered": uncovered, "against": too_low(postgres.row(LIMITS), len(databases))}
+
+
+def _not_covered(postgres: Postgres, databases: Sequence[str], left_out: Sequence[str], publisher: int) -> List[str]:
+    """What the stream does not carry, by name: tables, and databases that hold large objects."""
+    found: List[str] = []
+    for database in databases:
+        rows, large = postgres.each_rows([coverage.QUERY, coverage.LARGE_OBJECTS], database)
+        found += coverage.not_covered(database, coverage.tables_in(rows, database, left_out, publisher))
+        if large[0]["any"]:
+            found.append(f"{database}: large objects (the stream does not carry what is written to them)")
+    return found
 
 
 # An apply worker takes one of each (PostgreSQL documentation, "Logical Replication: Configuration Settings"); from 18 on a setting
@@ -161,9 +168,5 @@ def seen_on_target(postgres: Postgres, left_out: Sequence[str], jobs: int) -> Fa
     """For those who look, once DB_A was made ready: what was changed since, and what is not carried."""
     if not postgres.server.path(publisher.BASELINE_FILE).exists():
         return {}
-    uncovered = [
-        sentence
-        for database in coverage.databases(postgres)
-        for sentence in coverage.not_covered(database, coverage.tables(postgres, database, left_out))
-    ]
+    uncovered = _not_covered(postgres, coverage.databases(postgres), left_out, postgres.cluster.version)
     return {"changes": publisher.changes(postgres, jobs), "notCovered": uncovered}

@@ -98,7 +98,9 @@ class Desire:
 
     def _left_out(self) -> Desired:
         ours = self.settings.reverse_replication
-        return {"leaveOut": list(ours.leave_out)} if ours.enabled else {}
+        if not ours.enabled:
+            return {}
+        return {"leaveOut": list(ours.leave_out), "newVersion": self.settings.versions.new}
 
     def tasks(self, worker: Server) -> Desired:
         state = self.parts.kept_tasks if worker.keep_until else self.parts.tasks
@@ -269,7 +271,7 @@ class Desire:
         if not ours.enabled:
             return {}
         other = {"otherSide": self.other_side(self.settings.target)} if side != "DB_A" else {}
-        looked = {"side": side, "leaveOut": list(ours.leave_out), "jobs": self.settings.postgres.jobs, **other}
+        looked = {"side": side, "jobs": self.settings.postgres.jobs, **self._left_out(), **other}
         return {"stream": looked}
 
     def _reverse(self) -> Desired:

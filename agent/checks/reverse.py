@@ -23,7 +23,11 @@ def _tables(sight: Sight) -> Dict[str, List[Table]]:
         return {}
     out = set(reverse["leaveOut"])
     return {
-        database: [table for table in coverage.tables(sight, database, []) if f"{database}.{table.name}" not in out]
+        database: [
+            table
+            for table in coverage.tables(sight, database, [], sight.new.version)
+            if f"{database}.{table.name}" not in out
+        ]
         for database in sight.databases()
     }
 
@@ -44,7 +48,7 @@ def _not_carried(sight: Sight) -> List[str]:
 def _keyless(sight: Sight) -> List[str]:
     found = []
     for database, tables in _tables(sight).items():
-        names = [table.name for table in tables if table.is_covered and (table.needs_full or table.identity == "f")]
+        names = [table.name for table in tables if table.is_covered and not table.has_key]
         if names:
             values = ", ".join("('" + name.replace("'", "''") + "')" for name in names)
             found += [

@@ -77,7 +77,15 @@ def test_both_sides_of_readiness_get_what_their_side_reads() -> None:
     """The two sides read different keys: together they could have all, and each of them lack one."""
     ready = {state["side"]: state.keys() for verb, state in states(declare(config())) if verb is Verb.READY}
     common = {"phase", "side", "postgres", "preflight", *EVERY_STATE}
-    assert ready["old primary"] == common | {"standbys", "lagBytes", "lagSeconds", "otherSide", "jobs", "leaveOut"}
+    assert ready["old primary"] == common | {
+        "standbys",
+        "lagBytes",
+        "lagSeconds",
+        "otherSide",
+        "jobs",
+        "leaveOut",
+        "newVersion",
+    }
     assert ready["DB_A"] == common | {"newPostgres", "transferMode", "jobs", "lagSeconds"}
 
 

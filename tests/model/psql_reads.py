@@ -62,12 +62,20 @@ def _limits(asked: Asked, sql: str) -> list[Row]:
 
 @TABLE.query("WITH RECURSIVE here AS")
 def _tables(asked: Asked, sql: str) -> list[Row]:
-    table = {"owned": False, "unlogged": False, "blind": None}
+    table = {
+        "schema": "public", "by_identity": False, "key_generated": False, "generated": False, "owned": False, "unlogged": False,
+        "blind": None, "loose": None,
+    }  # fmt: skip
     log = asked.cluster.catalog.get(IDENTITY, "d")
     return [
-        {"name": "public.t", "identity": "d", "keyed": True, **table},
-        {"name": "public.log", "identity": log, "keyed": False, **table},
+        {"name": "public.t", "table": "t", "identity": "d", "keyed": True, **table},
+        {"name": "public.log", "table": "log", "identity": log, "keyed": False, **table},
     ]
+
+
+@TABLE.query("SELECT EXISTS (SELECT FROM pg_largeobject_metadata)")
+def _large_objects(asked: Asked, sql: str) -> list[Row]:
+    return [{"any": False}]
 
 
 @TABLE.query("FROM pg_largeobject_metadata")
