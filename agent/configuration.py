@@ -1,17 +1,23 @@
-"""DB_A's configuration: the old primary's settings and rules carried over, minus what the new version no longer knows."""
+"""DB_A's configuration: the old primary's settings and rules as it runs with them, minus what the new version no longer knows.
+
+They are carried in `prepare`, again in `readonly` before anything is refused, and once more with the upgrade if they changed since
+(docs/decisions/configuration.md).
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Set, Tuple
+from dataclasses import asdict, dataclass
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
-from agent.client_rules import without_rehearsal
+from agent.client_rules import LOCAL_ROLE, without_rehearsal, without_rules
 from agent.cluster import Cluster
 from agent.other_side import OtherSide
 from agent.report import Refusal
-from agent.server import Server
+from agent.server import STATE_FOLDER, Server
 
+# What DB_A has of the old primary's configuration, as it was carried last: for root alone, as rules may hold passwords.
+CARRIED_FILE = f"{STATE_FOLDER}/carried.json"
 INCLUDE = "include_if_exists = 'pgleap.conf'"
 
 # Where things are on that server, not how PostgreSQL behaves: each server keeps its own.
@@ -19,6 +25,15 @@ OF_THE_SERVER = {
     "config_file", "data_directory", "hba_file", "ident_file", "external_pid_file", "listen_addresses", "port",
     "unix_socket_directories", "cluster_name", "primary_conninfo", "primary_slot_name", "recovery_target_timeline",
     "archive_library",
+}  # fmt: skip
+
+# What was left from a recovery, or is of a standby alone: with one of them DB_A would stream, and not replay the fence. The last two name
+# slots that DB_A does not have: what leads the stream back would wait for them for ever.
+OF_A_RECOVERY = {
+    "recovery_target", "recovery_target_action", "recovery_target_inclusive", "recovery_target_lsn", "recovery_target_name",
+    "recovery_target_time", "recovery_target_xid", "recovery_min_apply_delay", "recovery_end_command", "restore_command",
+    "archive_cleanup_command", "promote_trigger_file", "trigger_file", "standby_mode", "hot_standby", "sync_replication_slots",
+    "synchronized_standby_slots",
 }  # fmt: skip
 
 # DB_A must not write into production's archive, nor wait for standbys that will not come (design.md).
@@ -44,21 +59,94 @@ class Carried:
 
 
 def read_old_primary(other: OtherSide) -> Carried:
-    """Read it over the role pgleap; Debian's configuration files are in no base backup."""
-    settings = json.loads(other.ask(f"SELECT coalesce(json_agg(s), '[]') FROM {other.role}.settings() s;"))
-    rules = json.loads(other.ask(f"SELECT row_to_json(r) FROM {other.role}.rules() r;"))
-    return carry(settings, without_rehearsal(rules["hba"]), rules["ident"])
+    """Read it over the role pgleap; Debian's configuration files are in no base backup. Raises Refusal over rules that cannot be told."""
+    told = json.loads(
+        other.ask(
+            f"SELECT json_build_object('settings', (SELECT coalesce(json_agg(s), '[]') FROM {other.role}.settings() s),"
+            f" 'rules', (SELECT row_to_json(r) FROM {other.role}.rules() r));"
+        )
+    )
+    rules = told["rules"]
+    if rules["edited"]:
+        raise Refusal(
+            f"the rules of {other.name} as it has read them",
+            f"{' and '.join(rules['edited'])} edited since, so that nobody can tell what is in force",
+            f"on {other.name}: sudo psql -U {LOCAL_ROLE} -p {other.port} -d postgres -c 'SELECT pg_reload_conf()' (put the file back before,"
+            " if it is not to count); then run `pulumi up` again",
+        )
+    elsewhere = rules_elsewhere(rules["hba"], rules["ident"])
+    if elsewhere:
+        raise Refusal(
+            f"all rules of {other.name} in pg_hba.conf and pg_ident.conf themselves",
+            "; ".join(elsewhere),
+            "write what the other file holds into this one, reload, then run `pulumi up` again",
+        )
+    return carry(told["settings"], without_rules(without_rehearsal(rules["hba"])), without_rules(rules["ident"]))
+
+
+def rules_elsewhere(hba: str, ident: str) -> List[str]:
+    """Lines that lead to other files, which DB_A does not have: includes (16 and later), and names in a file of their own. Pure."""
+    found = []
+    for file, text in (("pg_hba.conf", hba), ("pg_ident.conf", ident)):
+        for number, line in enumerate(text.split("\n"), 1):
+            first, *fields = line.split("#", 1)[0].split() or [""]
+            names = [name for field in fields[:2] for name in field.split(",")]
+            if first in ("include", "include_if_exists", "include_dir") or any(name.startswith("@") for name in names):
+                found.append(f"line {number} of {file}: {' '.join([first, *fields[:2]])}")
+    return found
 
 
 def carry(settings: Iterable[Mapping[str, Any]], hba: str, ident: str) -> Carried:
     """Sort out what travels. Pure."""
-    left_behind = OF_THE_SERVER | set(ALWAYS_OURS) | OF_THE_SEAL
+    left_behind = OF_THE_SERVER | OF_A_RECOVERY | set(ALWAYS_OURS) | OF_THE_SEAL
     by_file: Dict[str, str] = {}
     by_alter_system: Dict[str, str] = {}
     for row in settings:
         if row["name"] not in left_behind:
             (by_alter_system if row["by_alter_system"] else by_file)[row["name"]] = row["setting"]
     return Carried(by_file, by_alter_system, hba, ident)
+
+
+def kept(server: Server) -> Optional[Carried]:
+    """What DB_A was configured with last; None if nothing, or not wholly."""
+    found = server.read_json(CARRIED_FILE)
+    return Carried(**found) if found else None
+
+
+def keep(server: Server, carried: Optional[Carried]) -> None:
+    """Note what DB_A is configured with, once it is. None: from here on with something else, until it is noted."""
+    content = json.dumps(asdict(carried) if carried is not None else {}, sort_keys=True)
+    server.write_durably(CARRIED_FILE, content.encode(), mode=0o600)
+
+
+def differences(before: Carried, now: Carried) -> List[str]:
+    """What changed, by name: values may be secrets. Pure."""
+    found = []
+    was, is_now = ({**one.by_file, **one.by_alter_system} for one in (before, now))
+    names = sorted(name for name in {*was, *is_now} if was.get(name) != is_now.get(name))
+    if names:
+        found.append(f"settings: {', '.join(names)}")
+    moved = sorted(({*before.by_file} & {*now.by_alter_system}) | ({*before.by_alter_system} & {*now.by_file}))
+    if moved:
+        found.append(f"set elsewhere: {', '.join(moved)}")
+    found += [
+        f"rules: {file}"
+        for file, old, new in (("pg_hba.conf", before.hba, now.hba), ("pg_ident.conf", before.ident, now.ident))
+        if old != new
+    ]
+    return found
+
+
+def refuse_drift(server: Server, other: OtherSide) -> None:
+    """Raises Refusal if the old primary runs with another configuration than DB_A was given."""
+    before = kept(server)
+    changed = differences(before, read_old_primary(other)) if before is not None else ["nothing was carried"]
+    if changed:
+        raise Refusal(
+            f"the configuration of {other.name} as DB_A has it",
+            f"changed since it was carried: {'; '.join(changed)}",
+            "nothing is refused yet; carry it again: pulumi config set round <one higher> && pulumi up",
+        )
 
 
 def unknown_settings(server: Server, cluster: Cluster, names: Sequence[str]) -> Set[str]:
@@ -123,10 +211,16 @@ def parsed(text: str) -> Dict[str, str]:
 
 
 def write(
-    server: Server, cluster: Cluster, carried: Carried, own: Mapping[str, str], auto: Mapping[str, str]
+    server: Server,
+    cluster: Cluster,
+    carried: Carried,
+    own: Mapping[str, str],
+    auto: Mapping[str, str],
+    main_is_a_copy: bool = False,
 ) -> List[str]:
     """Write the cluster's settings: carried ones and `own` in pgleap.conf, ALTER SYSTEM's and `auto` in postgresql.auto.conf, which wins,
-    and so has none that is `own`.
+    and so has none that is `own`. A postgresql.conf that `main_is_a_copy` of the old primary's is left nothing else: what counts there is
+    carried, and what does not (leftovers of a recovery, what waits for a restart) would count here.
 
     Rule files are written by whoever knows whether the cluster is sealed. Raises Refusal if the cluster has no postgresql.conf.
     """
@@ -138,7 +232,9 @@ def write(
     text = main.read_text()
     by_alter_system = {name: value for name, value in carried.by_alter_system.items() if name not in own}
     files = {
-        cluster.config_file: text
+        cluster.config_file: f"# all settings are pgleap's\n{INCLUDE}\n"
+        if main_is_a_copy
+        else text
         if INCLUDE in text
         else f"{text.rstrip()}\n\n# pgleap's settings, last so that they win\n{INCLUDE}\n",
         cluster.own_config_file: render(

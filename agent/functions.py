@@ -18,14 +18,33 @@ AT_ONCE = 4
 _AS_OWNER = "STABLE SECURITY DEFINER SET search_path = pg_catalog"
 
 
+# Where a running value comes from that the whole server has. (An override is PostgreSQL's own reckoning, such as wal_buffers of -1.)
+_OF_ALL = "('configuration file', 'command line', 'environment variable')"
+# Where one comes from that only the session has that asks.
+_OF_THIS_SESSION = "('client', 'session', 'database', 'user', 'database user', 'global')"
+
+
 def _configuration(schema: str) -> str:
-    """What a server shows of its configuration."""
+    """What a server shows of its configuration: the settings it runs with, also those that its files have otherwise by now; its rules, and
+    which of its files were edited after it had read them (times of files are in whole seconds).
+
+    What the asking session has otherwise, and settings with a dot that no loaded library defines, which pg_settings does not show, are
+    as the files have them.
+    """
     return f"""
 CREATE OR REPLACE FUNCTION {schema}.settings(OUT name text, OUT setting text, OUT by_alter_system boolean) RETURNS SETOF record
   LANGUAGE sql {_AS_OWNER}
-  AS $$ SELECT name, setting, sourcefile LIKE '%/postgresql.auto.conf' FROM pg_file_settings WHERE applied $$;
-CREATE OR REPLACE FUNCTION {schema}.rules(OUT hba text, OUT ident text) LANGUAGE sql {_AS_OWNER}
-  AS $$ SELECT pg_read_file(current_setting('hba_file')), pg_read_file(current_setting('ident_file')) $$;
+  AS $$ SELECT s.name, current_setting(s.name), coalesce(s.sourcefile LIKE '%/postgresql.auto.conf', false)
+    FROM pg_settings s WHERE s.source IN {_OF_ALL}
+      AND (s.name, s.source) IS DISTINCT FROM ('max_stack_depth', 'environment variable')
+    UNION ALL (SELECT DISTINCT ON (lower(f.name)) coalesce(s.name, f.name), f.setting, f.sourcefile LIKE '%/postgresql.auto.conf'
+      FROM pg_file_settings f LEFT JOIN pg_settings s ON lower(s.name) = lower(f.name)
+      WHERE f.applied AND (s.name IS NULL OR s.source IN {_OF_THIS_SESSION}) ORDER BY lower(f.name), f.seqno DESC) $$;
+DROP FUNCTION IF EXISTS {schema}.rules();
+CREATE FUNCTION {schema}.rules(OUT hba text, OUT ident text, OUT edited text[]) LANGUAGE sql {_AS_OWNER}
+  AS $$ SELECT pg_read_file(current_setting('hba_file')), pg_read_file(current_setting('ident_file')),
+    array(SELECT one FROM (VALUES (current_setting('hba_file')), (current_setting('ident_file'))) f (one)
+      WHERE pg_conf_load_time() < (SELECT greatest(modification, change) FROM pg_stat_file(one))) $$;
 """
 
 

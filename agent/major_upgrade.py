@@ -18,6 +18,7 @@ from agent import (
 )  # fmt: skip
 from agent.client_rules import READER
 from agent.cluster import OS_USER
+from agent.configuration import Carried
 from agent.journal import Authority, Fence
 from agent.postgres import wait_until
 from agent.report import Facts, Refusal, progress
@@ -70,12 +71,36 @@ def bring_to_new_version(target: UpgradeTarget, promotion: Callable[[], None]) -
         if came != "fresh":
             # An earlier run of pg_upgrade stopped before it linked anything: the new cluster is made again, the old one is whole.
             target.old.start()
-            new_cluster.make(target, configuration.read_old_primary(target.primary))
+            new_cluster.make(target, _latest(target))
+        else:
+            _carry_again(target)
         _timed(target, seconds, "stop", target.old.stop)
         left = target.limits.upgrade - (target.server.monotonic() - began)
         _timed(target, seconds, "pg_upgrade", lambda: _run_pg_upgrade(target, left))
     _timed(target, seconds, "start", lambda: _start_sealed(target))
     return seconds
+
+
+def _latest(target: UpgradeTarget) -> Carried:
+    """The old primary's configuration of now; of a lost one, what was carried last."""
+    before = configuration.kept(target.server)
+    return before if target.primary.lost and before is not None else configuration.read_old_primary(target.primary)
+
+
+def _carry_again(target: UpgradeTarget) -> None:
+    """What changed on the old primary since it was sealed comes along, too. What cannot be told, or does not fit, is left: writes are
+    refused, and DB_A is configured as the old primary was before."""
+    before = configuration.kept(target.server)
+    try:
+        now = _latest(target)
+        if now != before:
+            new_cluster.configure(target, now)
+            configuration.keep(target.server, now)
+    except Refusal as refused:
+        if before is None:
+            raise
+        progress(f"DB_A keeps the configuration that was carried before: {refused.found}")
+        new_cluster.configure(target, before)
 
 
 def _timed(target: UpgradeTarget, seconds: Dict[str, float], name: str, act: Callable[[], None]) -> None:

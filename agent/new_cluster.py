@@ -40,13 +40,21 @@ def make(target: UpgradeTarget, carried: Carried) -> Dict[str, str]:
         uid, gid = server.owner(OS_USER)
         server.run("install", "-d", "-m", "0700", "-o", str(uid), "-g", str(gid), new.data)
         server.run(new.program("initdb"), "--pgdata", new.data, *options, user=OS_USER, timeout=120)
+    dropped = configure(target, carried)
+    target.note(newCluster="fresh")
+    return dropped
+
+
+def configure(target: UpgradeTarget, carried: Carried) -> Dict[str, str]:
+    """Give it the old primary's configuration; the settings that it no longer knows, with their values. It does not run."""
+    server, new = target.server, target.new.cluster
     names = [*carried.by_file, *carried.by_alter_system]
     known, dropped = configuration.split_known(carried, configuration.unknown_settings(server, new, names))
     configuration.write(server, new, known, {"port": str(new.port), **target.own_settings}, auto={})
     # The binary reads the whole configuration here: what it refuses is found now and not in the window.
     server.run(new.program("postgres"), "-D", new.config, "-C", "port", user=OS_USER)
     target.write_sealed_rules(new, known)
-    target.note(newCluster="fresh", dropped=json.dumps(dropped))
+    target.note(dropped=json.dumps(dropped))
     return dropped
 
 

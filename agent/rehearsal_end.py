@@ -13,6 +13,7 @@ from typing import Any, List, Mapping
 from agent import functions, journal, rehearsal_guard, uninstall
 from agent.client_rules import REHEARSAL
 from agent.cluster import from_desired
+from agent.configuration import CARRIED_FILE
 from agent.detached import Run
 from agent.journal import JOURNAL_FILE
 from agent.postgres import Postgres
@@ -43,7 +44,7 @@ def _end_target(server: Server) -> List[str]:
     server.run("systemctl", "stop", run.unit, check=False)
     asked = server.read_json(run.request_file)
     changed = uninstall.take_away_target(read_target(asked, server, rehearsal=True)) if asked else []
-    for file in (TARGET_FILE, run.request_file, JOURNAL_FILE):
+    for file in (TARGET_FILE, CARRIED_FILE, run.request_file, JOURNAL_FILE):
         server.path(file).unlink(missing_ok=True)
     return changed
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from agent import authority, base_backup, configuration, journal, new_cluster, pg_upgrade
 from agent.base_backup import Source
@@ -15,31 +15,62 @@ from agent.configuration import Carried
 from agent.journal import Authority
 from agent.postgres import PASSWORD_FILE, wait_until
 from agent.report import Facts, Refusal
+from agent.states import Phase
 from agent.subscriber import SUBSCRIPTION
 from agent.target import UpgradeTarget
 
+# pg_controldata's names -> the settings'.
+NO_LOWER = {
+    "max_connections": "max_connections",
+    "max_worker_processes": "max_worker_processes",
+    "max_wal_senders": "max_wal_senders",
+    "max_prepared_xacts": "max_prepared_transactions",
+    "max_locks_per_xact": "max_locks_per_transaction",
+}
+
 
 def standby(target: UpgradeTarget) -> Facts:
-    """Have DB_A stream from the old primary, with the new version checked against it. Raises Refusal."""
+    """Have DB_A stream from the old primary, configured as the old primary is right now, with the new version checked against it.
+    Raises Refusal."""
     changed: List[str] = []
     carried = configuration.read_old_primary(target.primary)
+    before = configuration.kept(target.server)
     if _must_rebuild(target):
         changed += _rebuild(target, carried)
     if not target.old.is_running():
         _configure(target, carried)
         target.old.start()
         changed.append(f"started PostgreSQL {target.old.cluster.version}")
+    elif before != carried:
+        changed.append(_configure_again(target, before, carried))
     _wait_for_stream(target)
-    dropped = new_cluster.make(target, carried) if target.progress().get("newCluster") != "fresh" else None
-    if dropped is not None:
+    if target.progress().get("newCluster") != "fresh":
+        new_cluster.make(target, carried)
         changed.append(f"made the cluster of PostgreSQL {target.new.cluster.version}")
-    checked = pg_upgrade.check_standby(target.server, target.old, target.new.cluster, target.transfer_mode)
-    return {
+    elif before != carried:
+        new_cluster.configure(target, carried)
+    if configuration.kept(target.server) != carried:
+        configuration.keep(target.server, carried)
+    because = "DB_A was not yet a checked standby" if changed else "DB_A streams, and is checked"
+    facts: Facts = {
         "changed": changed,
-        "because": "DB_A was not yet a checked standby" if changed else "DB_A streams, and is checked",
+        "because": because,
         "settings dropped for the new version": json.loads(target.progress().get("dropped", "{}")),
-        **checked,
     }
+    if not changed and journal.must_read(target.server).phase is Phase.READONLY:
+        return facts  # `ready` has checked this very standby a moment ago
+    checked = pg_upgrade.check_standby(target.server, target.old, target.new.cluster, target.transfer_mode)
+    return {**facts, **checked}
+
+
+def _configure_again(target: UpgradeTarget, before: Optional[Carried], carried: Carried) -> str:
+    """The old primary runs with another configuration than DB_A was given. DB_A serves nobody, so it may be started again for it: some
+    settings count from a start on, and a standby with fewer connections than its primary stops replaying."""
+    _configure(target, carried)
+    target.old.stop()
+    target.old.start()
+    what = "; ".join(configuration.differences(before, carried)) if before is not None else "all of it"
+    return f"carried the old primary's configuration again ({what})"
 
 
 def _must_rebuild(target: UpgradeTarget) -> bool:
@@ -75,6 +106,7 @@ def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
         )
     new_cluster.remove(target)
     target.note(baseBackup="under way", newCluster=None)
+    configuration.keep(server, None)
     if target.old.is_running() or server.path(old.data).exists():
         target.old.stop()
     base_backup.make_place(server, old)
@@ -113,12 +145,29 @@ def _configure(target: UpgradeTarget, carried: Carried) -> None:
         f" passfile={server.place(PASSWORD_FILE)} application_name={target.name}",
         "primary_slot_name": target.slot,
         "hot_standby": "on",
+        **_floors(target, carried),
         **target.own_settings,
     }
-    configuration.write(server, old, carried, own, auto={})
+    # Where configuration lies among the data the base backup brings postgresql.conf along.
+    configuration.write(server, old, carried, own, auto={}, main_is_a_copy=old.config == old.data)
     target.write_sealed_rules(old, carried)
     server.write_durably(f"{old.data}/standby.signal", b"", mode=0o600, owner=server.owner(OS_USER))
     base_backup.starts_with_the_machine(server, old)
+
+
+def _floors(target: UpgradeTarget, carried: Carried) -> Dict[str, str]:
+    """What a standby must have no lower than its primary, and the primary has lowered since: until DB_A has replayed that, it does not
+    start with less (documentation, "Hot Standby", "Administrator's Overview")."""
+    server, old = target.server, target.old.cluster
+    told = server.run(old.program("pg_controldata"), "-D", old.data, check=False).stdout
+    found = {}
+    for line in told.splitlines():
+        shown, _, least = line.partition(" setting:")
+        name = NO_LOWER.get(shown, "")
+        wanted = carried.by_alter_system.get(name, carried.by_file.get(name, "0"))
+        if name and int(wanted) < int(least):
+            found[name] = least.strip()
+    return found
 
 
 def _wait_for_stream(target: UpgradeTarget) -> None:

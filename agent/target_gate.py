@@ -1,10 +1,13 @@
-"""DB_A's client gate: sealed until it opens on the old primary's release; sealed and fenced again for the way back."""
+"""DB_A's client gate: sealed until it opens on the old primary's release; sealed and fenced again for the way back.
+
+On the way to readonly it is where names have not moved yet, and draining, which can take minutes, is over: the last moment to see that
+DB_A still has the old primary's configuration."""
 
 from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional, Tuple
 
-from agent import access, authority, journal, old_replicas, seal, statistics
+from agent import access, authority, configuration, journal, old_replicas, seal, statistics
 from agent.gate_facts import facts_of, refuse_a_replica
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
@@ -47,6 +50,8 @@ def _seal_for_way_back(desired: Mapping[str, Any], postgres: Postgres, own: Jour
 def _stay_sealed(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
     """DB_A is built sealed; this verifies it and, if a release was not taken up, renounces it so that it can be taken back."""
     server = postgres.server
+    if desired.get("configuration") and own.phase is Phase.READONLY:
+        configuration.refuse_drift(server, other)
     own, changed = _renounce(own, other, postgres)
     if not postgres.is_running():
         return facts_of(changed, "no PostgreSQL of this version runs here, so no client gets in", own)

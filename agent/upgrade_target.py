@@ -21,7 +21,7 @@ def upgrade_target(desired: Mapping[str, Any], server: Server) -> Facts:
     target = read_target(desired, server)
     if Target(desired["database"]) is Target.STANDBY:
         authority.refuse_to_seal_open_target(own)
-        return standby.standby(target)
+        return {**standby.standby(target), "configuration": desired.get("configuration")}
     return major_upgrade.major_upgrade(target)
 
 

@@ -199,7 +199,9 @@ class Desire:
         upgraded = self.parts.database is Target.PRIMARY
         postgres = self.new_postgres() if upgraded else self.old_postgres()
         gate = self._gate("DB_A", self.parts.upgrade_target, postgres, self.settings.primary)
-        return {**gate, "jobs": self.settings.postgres.jobs}
+        # Unchanged on the way to upgrade, which must not run this step for it with writes refused.
+        seen = {"configuration": "as carried"} if self.phase in (Phase.READONLY, Phase.UPGRADE) else {}
+        return {**gate, **seen, "jobs": self.settings.postgres.jobs}
 
     def _gate(self, side: str, gate: Gate, postgres: Desired, other: Server) -> Desired:
         return {
@@ -298,12 +300,19 @@ class Desire:
             return {"side": side}
         return {"side": side, "postgres": self.old_postgres(), "reader": self.settings.target.address}
 
+    def _carried_in(self) -> Desired:
+        """When a standby is given the old primary's configuration: the way to readonly does it again."""
+        if self.settings.rehearsal or self.parts.database is not Target.STANDBY:
+            return {}
+        return {"configuration": f"carried in {self.phase.value}"}
+
     def upgrade_target(self) -> Desired:
         """DB_A's database, a window's or a rehearsal's; the copy of a rehearsal archives nothing."""
         limits = self.settings.limits
         archive = None if self.settings.rehearsal else self.settings.postgres.archive_command
         return {
             "database": self.parts.database.value,
+            **self._carried_in(),
             "primary": self.other_side(self.settings.primary),
             "oldReplicas": {} if self.settings.rehearsal else self.old_replicas(),
             "postgres": self.old_postgres(),

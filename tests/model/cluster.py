@@ -61,7 +61,8 @@ class Subscription:
 @dataclass(eq=False)
 class Cluster:
     """One cluster. `log` is its WAL: positions and the write ids committed there; `receives` while a standby streams. `logical` are
-    the slots of subscribers, with the position up to which each has applied; `held` are those of them that a walsender holds."""
+    the slots of subscribers, with the position up to which each has applied; `held` are those of them that a walsender holds.
+    `configured` are those of its running `settings` that are no defaults."""
 
     version: int
     data: str
@@ -88,11 +89,13 @@ class Cluster:
     hba: str = ""
     ident: str = ""
     settings: dict[str, str] = field(default_factory=dict)
+    configured: frozenset[str] = frozenset()
     sessions: list[Session] = field(default_factory=list)
 
     def load(self, hba: str, ident: str, settings: Mapping[str, str], now: float) -> None:
         """What a start and a reload read."""
         self.hba, self.ident, self.settings, self.loaded_at = hba, ident, {**DEFAULTS, **settings}, now
+        self.configured = frozenset(settings)
 
     def new_pid(self) -> int:
         self.last_pid += 1

@@ -192,6 +192,21 @@ class Machine(Server):
             for name, setting in settings_of(self.text(file)).items()
         ]
 
+    def shown_settings(self, cluster: Cluster) -> list[dict[str, Any]]:
+        """What the function `settings` tells: running values, whatever became of the files since."""
+        by_alter_system = settings_of(self.text(f"{cluster.data}/postgresql.auto.conf"))
+        return [
+            {"name": name, "setting": cluster.settings[name], "by_alter_system": name in by_alter_system}
+            for name in sorted(cluster.configured)
+        ]
+
+    def shown_rules(self, cluster: Cluster) -> dict[str, Any]:
+        """What the function `rules` tells: the files, and which of them are not what is in force."""
+        files = {kind: f"{cluster.config}/pg_{kind}.conf" for kind in ("hba", "ident")}
+        running = {"hba": cluster.hba, "ident": cluster.ident}
+        edited = [file for kind, file in files.items() if self.text(file) != running[kind]]
+        return {**{kind: self.text(file) for kind, file in files.items()}, "edited": edited}
+
     def install(self, folder: str, names: Sequence[str]) -> None:
         """Programs that are there."""
         for name in names:

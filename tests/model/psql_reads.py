@@ -208,19 +208,23 @@ def _journal(asked: Asked, sql: str) -> str:
     return asked.host.text(JOURNAL_FILE)
 
 
+@TABLE.statement("SELECT json_build_object('settings',")
+def _configuration(asked: Asked, sql: str) -> str:
+    _must_have_functions(asked)
+    host, cluster = asked.host, asked.cluster
+    return json.dumps({"settings": host.shown_settings(cluster), "rules": host.shown_rules(cluster)})
+
+
 @TABLE.statement("FROM pgleap.settings()")
 def _settings(asked: Asked, sql: str) -> str:
     _must_have_functions(asked)
-    rows = asked.host.settings(asked.cluster)
-    applied = {row["name"]: row for row in rows}
-    return json.dumps([{**row, "by_alter_system": row["sourcefile"].endswith("auto.conf")} for row in applied.values()])
+    return json.dumps(asked.host.shown_settings(asked.cluster))
 
 
 @TABLE.statement("FROM pgleap.rules()")
 def _rules(asked: Asked, sql: str) -> str:
     _must_have_functions(asked)
-    config = asked.cluster.config
-    return json.dumps({kind: asked.host.text(f"{config}/pg_{kind}.conf") for kind in ("hba", "ident")})
+    return json.dumps(asked.host.shown_rules(asked.cluster))
 
 
 @TABLE.statement("json_build_object('slot', slot_name")

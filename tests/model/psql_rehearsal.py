@@ -53,17 +53,10 @@ def _drop_functions(asked: Asked, sql: str) -> str:
 
 
 @TABLE.statement(f"FROM {REHEARSAL}.settings()")
-def _settings(asked: Asked, sql: str) -> str:
+def _configuration(asked: Asked, sql: str) -> str:
     _must_have_functions(asked)
-    applied = {row["name"]: row for row in asked.host.settings(asked.cluster)}
-    return json.dumps([{**row, "by_alter_system": row["sourcefile"].endswith("auto.conf")} for row in applied.values()])
-
-
-@TABLE.statement(f"FROM {REHEARSAL}.rules()")
-def _rules(asked: Asked, sql: str) -> str:
-    _must_have_functions(asked)
-    config = asked.cluster.config
-    return json.dumps({kind: asked.host.text(f"{config}/pg_{kind}.conf") for kind in ("hba", "ident")})
+    host, cluster = asked.host, asked.cluster
+    return json.dumps({"settings": host.shown_settings(cluster), "rules": host.shown_rules(cluster)})
 
 
 @TABLE.statement(
