@@ -4,7 +4,7 @@ refuses what is no move from there: this is what the engine cannot know after a 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping, Optional, Tuple
 
 from agent import authority, journal, loss, rehearsal
 from agent.cluster import from_desired
@@ -119,12 +119,8 @@ def _refuse_no_move(own: Journal, phase: Phase, round_: int, is_target: bool) ->
         return
     # Before the release the way back from a cutover needs nothing of DB_A, so it need not go by way of upgrade.
     unreleased = own.phase is Phase.CUTOVER and phase is Phase.PREPARE and own.authority is Authority.SEALED
-    # DB_A was not sealed yet: cutover, from which this way back began, still stands.
-    open_target = Authority.HOLDS if is_target else Authority.RELEASED
-    still_open = (own.phase, phase) == (Phase.UPGRADE, Phase.CUTOVER) and own.authority is open_target
-    if not own.finished and still_open and round_ > own.round:
-        return
-    if not own.finished and back and (phase in MOVES[own.phase] or unreleased) and round_ > own.round:
+    over_upgrade = phase in _once_it_had_opened(own, is_target)
+    if not own.finished and (over_upgrade or (back and phase in MOVES[own.phase]) or unreleased) and round_ > own.round:
         return
     ways = [
         f"pulumi config set phase {to} && pulumi config set round {own.round + 1} && pulumi up"
@@ -148,6 +144,17 @@ def _refuse_no_move(own: Journal, phase: Phase, round_: int, is_target: bool) ->
         f"phase {phase}",
         f"pulumi config set phase {step_towards(own.phase, phase)} && pulumi preview",
     )
+
+
+def _once_it_had_opened(own: Journal, is_target: bool) -> Tuple[Phase, ...]:
+    """Where one goes from a way back that is not finished and on which this database has not opened again: DB_A had opened, and the old
+    primary has released the authority to it, or has to follow it to its fence. Cutover opens DB_A again with all that it took. Pure."""
+    if is_target:
+        had_opened = own.authority in (Authority.HOLDS, Authority.SEALED)
+        return (Phase.CUTOVER,) if had_opened and own.phase is Phase.UPGRADE else ()
+    if own.authority is not Authority.RELEASED and own.must_apply is None:
+        return ()
+    return {Phase.UPGRADE: (Phase.CUTOVER,), Phase.PREPARE: (Phase.UPGRADE, Phase.CUTOVER)}.get(own.phase, ())
 
 
 def _before(own: Optional[Journal]) -> str:

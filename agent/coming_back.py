@@ -6,59 +6,52 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, List, Mapping, Optional
 
-from agent import comparison, positions, sequences
+from agent import advice, comparison, positions, sequences, way_back
 from agent.journal import Fence
 from agent.other_side import OtherSide
 from agent.postgres import Postgres, wait_until
 from agent.report import Refusal, progress
-from agent.subscriber import DISABLE, Subscriber
+from agent.states import Phase
+from agent.subscriber import Subscriber
 
 # Databases looked at side by side: they are little work each, and writes are refused meanwhile.
 AT_ONCE = 8
-TO_CUTOVER = "pulumi config set phase cutover, raise the round, pulumi up: DB_A opens again with all that it took"
-GIVE_UP = (
-    "to give up what DB_A alone has, and what it is: pulumi config set acceptDataLoss true, raise the round, pulumi up"
-)
 
 
 @dataclass(frozen=True)
 class Wanted:
     """How the way back is checked: `replay_seconds` for what is still to be applied, `wholly` if contents are compared and not row
-    counts alone, `reads_from` is DB_B's address ("" if it is lost)."""
+    counts alone, `reads_from` is DB_B's address ("" if it is lost). `next_round` is a round above the one under way."""
 
     replay_seconds: float
     wholly: bool
     reads_from: str
     jobs: int
+    next_round: int
 
     @classmethod
-    def from_desired(cls, back: Mapping[str, Any]) -> Wanted:
-        """As `wayBack` of a desired state has it."""
-        return cls(float(back["replaySeconds"]), back["verify"] == "full", back["readsFrom"], int(back["jobs"]))
+    def from_desired(cls, back: Mapping[str, Any], round_: int) -> Wanted:
+        """As `wayBack` of a desired state has it, in its `round_`."""
+        wholly = back["verify"] == "full"
+        return cls(float(back["replaySeconds"]), wholly, back["readsFrom"], int(back["jobs"]), advice.higher(round_))
+
+    @property
+    def instead(self) -> str:
+        """What there is to do but to go on."""
+        return (
+            f"to have DB_A open again with all that it took: {advice.to(Phase.CUTOVER, self.next_round)}; or, to give up what DB_A"
+            f" alone has: {advice.give_up(Phase.PREPARE, self.next_round)}"
+        )
 
 
 def come_back(postgres: Postgres, target: OtherSide, fence: Fence, wanted: Wanted) -> List[str]:
-    """Have the old primary hold all that DB_A held at `fence`. What was done. Raises Refusal, and nothing is opened then."""
+    """Have the old primary hold all that DB_A held at `fence`. What was done. Raises Refusal, and nothing is opened then.
+
+    A run that dies goes on: until the end the subscriptions stay enabled, and one that stopped at a row is tried again.
+    """
     subscriber = Subscriber(postgres, target, wanted.jobs)
     progress(f"waiting until everything that DB_A wrote up to {fence.lsn} is applied here")
-    do = f"scripts/status says what stops it; then raise the round, pulumi up; or {TO_CUTOVER}; or {GIVE_UP}"
-
-    def look() -> Optional[str]:
-        behind = subscriber.behind(fence)
-        stopped = subscriber.stopped() if behind else []
-        if stopped:  # no waiting helps, and writes are refused meanwhile
-            raise Refusal(
-                f"everything that DB_A wrote up to its fence {fence.lsn} to be applied here", "; ".join(stopped), do
-            )
-        return behind
-
-    wait_until(
-        postgres.server,
-        wanted.replay_seconds,
-        f"everything that DB_A wrote up to its fence {fence.lsn} to be applied here",
-        look,
-        do,
-    )
+    changed = _wait_for_stream(subscriber, fence, wanted)
     databases = list(subscriber.found())
     progress("comparing every table with DB_A's")
     at_once = max(wanted.jobs, AT_ONCE)
@@ -68,14 +61,51 @@ def come_back(postgres: Postgres, target: OtherSide, fence: Fence, wanted: Wante
         raise Refusal(
             "every table here equal to DB_A's",
             "; ".join(wrong[:20]) + (f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""),
-            f"{TO_CUTOVER}; or {GIVE_UP}",
+            wanted.instead,
         )
-    set_ = sequences.set_all(postgres, difference.sequences, DISABLE, at_once)
+    set_ = sequences.set_all(postgres, difference.sequences, at_once)
     _wait_for_reads(postgres, wanted)
+    # Last: nothing is applied any more once this database opens.
+    subscriber.disable()
     return [
+        *changed,
         f"applied everything that DB_A wrote, in {len(databases)} databases; {'contents' if wanted.wholly else 'row counts'} are equal",
         f"set {set_} sequences",
     ]
+
+
+def _wait_for_stream(subscriber: Subscriber, fence: Fence, wanted: Wanted) -> List[str]:
+    """Wait until everything up to `fence` is applied; a stream that stopped is tried again, once. What was done. Raises Refusal."""
+    do = f"mend what it names, then: {advice.again(wanted.next_round)}; or, {wanted.instead}"
+    changed: List[str] = []
+    tried = False
+
+    def look() -> Optional[str]:
+        nonlocal tried
+        behind = subscriber.behind(fence)
+        if behind is None:
+            return None
+        if behind.stopped and tried:  # no waiting helps, and writes are refused meanwhile
+            raise Refusal(
+                f"everything that DB_A wrote up to its fence {fence.lsn} to be applied here", behind.found, do
+            )
+        if behind.stopped:
+            tried = True
+            changed.extend(subscriber.subscribe(up_to=fence))
+        return behind.found
+
+    try:
+        wait_until(
+            subscriber.postgres.server,
+            wanted.replay_seconds,
+            f"everything that DB_A wrote up to its fence {fence.lsn} to be applied here",
+            look,
+            do,
+        )
+    except Refusal as refused:
+        # Before 15 a worker that fails is not disabled: it tries again and again, and only the log tells.
+        raise Refusal(refused.expected, "; ".join([refused.found, *way_back.against(subscriber)]), do) from None
+    return changed
 
 
 def _wait_for_reads(postgres: Postgres, wanted: Wanted) -> None:
@@ -98,5 +128,5 @@ def _wait_for_reads(postgres: Postgres, wanted: Wanted) -> None:
         wanted.replay_seconds,
         f"DB_B to replay up to {position}",
         look,
-        "see that DB_B streams, then run `pulumi up` again",
+        f"see that DB_B streams, then run `pulumi up` again; or, {wanted.instead}",
     )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional
+from typing import Any, List, Mapping
 
 from agent import access, authority, coming_back, journal, loss, old_replicas, seal
 from agent.coming_back import Wanted
 from agent.gate_facts import facts_of, refuse_a_replica
-from agent.journal import Authority, Fence, Journal
+from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
 from agent.own_names import SLOT
 from agent.postgres import Postgres
@@ -106,7 +106,7 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
             other.refuse_if_it_answers()
         old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
         if own.must_apply is not None or own.authority is Authority.RELEASED:
-            changed += _come_back(desired, postgres, own.must_apply, other, accepted)
+            changed += _come_back(desired, postgres, own, other, accepted)
     own = journal.update(postgres.server, authority=Authority.HOLDS, epoch=epoch, fence=None, must_apply=None)
     changed += seal.unseal(postgres, desired["readers"])
     if other.lost:
@@ -117,15 +117,15 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
 
 
 def _come_back(
-    desired: Mapping[str, Any], postgres: Postgres, must_apply: Optional[Fence], other: OtherSide, accepted: bool
+    desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide, accepted: bool
 ) -> List[str]:
     """What DB_A took is brought here, or given up by a person's word. Raises Refusal."""
-    wanted = Wanted.from_desired(desired["wayBack"])
-    if must_apply is None:  # DB_A was lost while it was open
+    wanted = Wanted.from_desired(desired["wayBack"], own.round)
+    if own.must_apply is None:  # DB_A was lost while it was open
         return loss.give_up(postgres, other, wanted.jobs)
     try:
-        authority.refuse_unless_sealed_at(must_apply, journal.from_json(other.journal()))
-        return coming_back.come_back(postgres, other, must_apply, wanted)
+        authority.refuse_unless_sealed_at(own.must_apply, journal.from_json(other.journal()))
+        return coming_back.come_back(postgres, other, own.must_apply, wanted)
     except Refusal as refused:
         if not accepted:
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence
 
-from agent import journal, loss, pg_upgrade, publisher, seal, way_back
+from agent import advice, journal, loss, pg_upgrade, publisher, seal, way_back
 from agent.client_rules import is_sealed
 from agent.cluster import from_desired
 from agent.detached import Run
@@ -70,6 +70,8 @@ def _ready_to_come_back(desired: Mapping[str, Any], server: Server) -> Facts:
         return {"changed": [], "because": "writes are refused already, or nothing was written on DB_A"}
     postgres = Postgres(server, from_desired(desired["newPostgres" if on_target else "postgres"]), desired["address"])
     if on_target:
+        # DB_A's seal would wait for a prepared transaction in vain, with writes refused.
+        seal.refuse_other_writers(postgres)
         wrong = publisher.changes(postgres, int(desired["jobs"]))
     else:
         target = OtherSide.from_desired(desired["otherSide"], server, postgres.cluster.program("psql"))
@@ -81,7 +83,7 @@ def _ready_to_come_back(desired: Mapping[str, Any], server: Server) -> Facts:
         if wrong:
             wrong.append(f"what would be lost now: {loss.told(subscriber)}")
     if wrong and desired.get("acceptDataLoss") is not True:
-        refuse_loss(wrong, on_target)
+        refuse_loss(wrong, on_target, advice.higher(own.round))
     return {
         "changed": [],
         "because": "the way back loses nothing" if not wrong else "a person accepted the loss",
@@ -89,12 +91,12 @@ def _ready_to_come_back(desired: Mapping[str, Any], server: Server) -> Facts:
     }
 
 
-def refuse_loss(wrong: Sequence[str], on_target: bool) -> NoReturn:
-    """Raises Refusal over what a way back would lose."""
+def refuse_loss(wrong: Sequence[str], on_target: bool, next_round: int) -> NoReturn:
+    """Raises Refusal over what a way back would lose. `next_round`: one above the round under way."""
     found = "; ".join(wrong[:20]) + (f"; and {len(wrong) - 20} more" if len(wrong) > 20 else "")
     do = (
-        "stay in cutover (pulumi config set phase cutover, raise the round, pulumi up) and mend it; or, to lose it on the way"
-        " back: pulumi config set acceptDataLoss true, raise the round, pulumi up"
+        f"stay in cutover and mend it: {advice.to(Phase.CUTOVER, next_round)}; or, once it is mended, go back:"
+        f" {advice.to(Phase.UPGRADE, next_round)}; or, to lose it on the way back: {advice.give_up(Phase.UPGRADE, next_round)}"
     )
     if on_target:
         raise Refusal("nothing made, changed or dropped on DB_A that the stream back does not carry", found, do)
@@ -103,8 +105,6 @@ def refuse_loss(wrong: Sequence[str], on_target: bool) -> NoReturn:
 
 def _stream_behind(subscriber: Subscriber, desired: Mapping[str, Any]) -> List[str]:
     """What stands against a way back without loss. Waits `lagSeconds` for what is not applied yet."""
-    if not subscriber.found():
-        return []  # cutover did not come so far. The slots hold it all, and the old primary follows before it opens.
     wrong = way_back.against(subscriber)
     if wrong:
         return wrong

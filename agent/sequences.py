@@ -40,8 +40,8 @@ def from_json(found: Mapping[str, Sequence[Any]]) -> Values:
     return {name: (int(last), bool(called)) for name, (last, called) in found.items()}
 
 
-def set_all(postgres: Postgres, values: Mapping[str, Mapping[str, Tuple[int, bool]]], also: str, at_once: int) -> int:
-    """Set every sequence to its value, where it has another one, and run `also` in each database; how many were set."""
+def set_all(postgres: Postgres, values: Mapping[str, Mapping[str, Tuple[int, bool]]], at_once: int) -> int:
+    """Set every sequence to its value, where it has another one; how many were set."""
 
     def one(database: str) -> int:
         rows = ", ".join(
@@ -52,8 +52,7 @@ def set_all(postgres: Postgres, values: Mapping[str, Mapping[str, Tuple[int, boo
             f" FROM (VALUES {rows}) AS v(name, last, called), LATERAL pgleap.sequence(v.name) AS now"
             " WHERE (now.last, now.called) IS DISTINCT FROM (v.last, v.called);"
         )
-        text = postgres.execute(f"{set_ if rows else 'SELECT 0;'}\n{also}", database, writing=True)
-        return int(text)
+        return int(postgres.execute(set_, database, writing=True)) if rows else 0
 
     return sum(postgres.server.side_by_side(one, list(values), at_once))
 

@@ -19,7 +19,8 @@ from agent.publisher import slot_of
 
 SUBSCRIPTION = PUBLICATION
 
-DISABLE = f"ALTER SUBSCRIPTION {SUBSCRIPTION} DISABLE;"
+# Databases asked side by side: it is little work in each, and writes may be refused meanwhile.
+AT_ONCE = 8
 SUBSCRIPTIONS = f"""SELECT d.datname AS database, s.subenabled AS enabled, s.subconninfo AS conninfo, s.oid::bigint AS oid,
   w.pid IS NOT NULL AS works, w.received_lsn::text AS received,
   (SELECT o.remote_lsn::text FROM pg_replication_origin_status o WHERE o.external_id = 'pg_' || s.oid) AS applied
@@ -32,6 +33,14 @@ SLOTS = f"""SELECT coalesce(json_agg(json_build_object('slot', slot_name, 'activ
   'behindBytes', pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint,
   'status', wal_status, 'safeBytes', safe_wal_size)), '[]')
 FROM pg_replication_slots WHERE slot_name ~ '^{PUBLICATION}_';"""
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What is not applied yet, in sentences. `stopped`: some of it will not come by waiting."""
+
+    found: str
+    stopped: bool
 
 
 @dataclass(frozen=True)
@@ -64,10 +73,15 @@ class Subscriber:
         there, slots = self.found(), self.slots()
         return [(one, slots.get(slot_of(one)), there.get(one)) for one in coverage.databases(self.postgres)]
 
-    def subscribe(self) -> List[str]:
-        """Have every database follow. What was done."""
+    def subscribe(self, up_to: Optional[Fence] = None) -> List[str]:
+        """Have every database follow, one that stopped too; with `up_to` those that have not reached it. What was done."""
         there, slots = self.found(), self.slots()
-        wanted = [one for one in coverage.databases(self.postgres) if slot_of(one) in slots]
+
+        def is_wanted(database: str) -> bool:
+            slot = slots.get(slot_of(database))
+            return slot is not None and not (up_to is not None and reached(slot["confirmed"], up_to.lsn))
+
+        wanted = [one for one in coverage.databases(self.postgres) if is_wanted(one)]
         make = self.postgres.server.side_by_side
         made = make(lambda database: self._subscribe(database, there.get(database)), wanted, self.jobs)
         return [sentence for sentence in made if sentence]
@@ -91,9 +105,11 @@ class Subscriber:
 
     def disable(self) -> None:
         """Nothing is applied any more."""
-        for database, row in self.found().items():
-            if row["enabled"]:
-                self.postgres.execute(DISABLE, database, writing=True)
+        enabled = [database for database, row in self.found().items() if row["enabled"]]
+        disable = f"ALTER SUBSCRIPTION {SUBSCRIPTION} DISABLE;"
+        self.postgres.server.side_by_side(
+            lambda one: self.postgres.execute(disable, one, writing=True), enabled, max(self.jobs, AT_ONCE)
+        )
 
     def drop(self) -> List[str]:
         """Take the subscriptions away; DB_A's slots are DB_A's to drop, and it may not even answer. What was done."""
@@ -108,29 +124,18 @@ class Subscriber:
             changed.append(f"{database} follows DB_A no more")
         return changed
 
-    def stopped(self) -> List[str]:
-        """The databases that will not follow any further by themselves, each in a sentence."""
-        wrong = []
+    def behind(self, fence: Fence) -> Optional[Behind]:
+        """None if everything that DB_A wrote up to `fence` is applied here, in every database; else what is not. A position that is
+        reached is enough: the subscription may have been disabled since."""
+        wrong, stopped = [], False
         for database, slot, mine in self.by_database():
             if slot is None:
                 wrong.append(f"{database} has no slot on DB_A")
-            elif slot["status"] == "lost":
-                wrong.append(f"{database}'s slot on DB_A is lost")
-            elif mine is None or not mine["enabled"]:
-                wrong.append(f"{database} stopped following")
-        return wrong
-
-    def behind(self, fence: Fence) -> Optional[str]:
-        """None if everything that DB_A wrote up to `fence` is applied here, in every database; else what is not."""
-        wrong = []
-        for database, slot, mine in self.by_database():
-            if slot is None:
-                wrong.append(f"{database} has no slot on DB_A")
-            elif mine is None or not mine["enabled"]:
-                wrong.append(f"{database} does not follow DB_A")
+                stopped = True
             elif not reached(slot["confirmed"], fence.lsn):
                 wrong.append(f"{database} has applied up to {slot['confirmed']}")
-        return "; ".join(wrong) or None
+                stopped = stopped or slot["status"] == "lost" or mine is None or not mine["enabled"]
+        return Behind("; ".join(wrong), stopped) if wrong else None
 
 
 def reached(position: Optional[str], wanted: str) -> bool:

@@ -96,13 +96,14 @@ ORDER: dict[Phase, Stages] = {
     Phase.UPGRADE: (
         (Part.ANNOUNCE_TARGET,),
         (Part.ANNOUNCE_OLD_PRIMARY,),
+        # Before ready looks how far it is: a cutover that did not come so far has not begun it, and one that stopped is tried again.
+        (Part.REVERSE_REPLICATION,),
         (Part.READY,),
         (Part.TASKS, Part.LOAD_BALANCER),
-        (Part.REVERSE_REPLICATION,),
+        (Part.CREDENTIALS,),
         (Part.OTHER_HOSTS,),
         (Part.OTHER_SESSIONS,),
         (Part.ONLINE_SESSIONS,),
-        (Part.CREDENTIALS,),
         (Part.ONLINE_HOSTS,),
         (Part.TARGET_GATE,),
         (Part.OLD_PRIMARY_GATE,),

@@ -62,7 +62,8 @@ class Subscription:
 class Cluster:
     """One cluster. `log` is its WAL: positions and the write ids committed there; `receives` while a standby streams. `logical` are
     the slots of subscribers, with the position up to which each has applied; `held` are those of them that a walsender holds.
-    `configured` are those of its running `settings` that are no defaults."""
+    `configured` are those of its running `settings` that are no defaults.
+    `in_the_way`: a row of this cluster's own at which its apply worker stops, as `disable_on_error` has it."""
 
     version: int
     data: str
@@ -79,6 +80,7 @@ class Cluster:
     logical: dict[str, int] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
     subscription: Subscription | None = None
+    in_the_way: bool = False
     prepared: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
     running: bool = False
     recovery: bool = False

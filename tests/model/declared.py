@@ -38,12 +38,14 @@ WITHOUT: dict[str, frozenset[str]] = {
     "new replicas": frozenset({"db-c", "db-d"}),
     "names of replicas that move": frozenset(),
     "stream back": frozenset(),
+    "more lag than a record": frozenset(),
 }
 # What variants say besides.
 SAYS: dict[str, dict[str, Any]] = {
     "names of replicas that move": {"reverseReplication": {"replicasKeepNames": True}},
     "new replicas": {"replication": {}},
     "stream back": {"reverseReplication": {"enabled": False}},
+    "more lag than a record": {"limits": {**LIMITS, "lagBytes": 64}},
 }
 # Variants in which a server is called lost, and what the stack says besides.
 LOST: dict[str, tuple[str, dict[str, str]]] = {

@@ -45,6 +45,11 @@ def _subscriptions(asked: Asked, sql: str) -> list[Row]:
     return [{"subname": "pgleap_back"}] if mine is not None and mine.enabled else []
 
 
+@TABLE.query("pg_current_logfile()")
+def _log_file(asked: Asked, sql: str) -> list[Row]:
+    return [{"file": "", "data": asked.cluster.data}]
+
+
 @TABLE.query("FROM pg_database WHERE datallowconn")
 def _databases(asked: Asked, sql: str) -> list[Row]:
     return [{"datname": DATABASE}]
@@ -234,6 +239,11 @@ def _logical_slots(asked: Asked, sql: str) -> str:
     return json.dumps(
         [{"slot": slot, "confirmed": lsn_text(at), "behindBytes": lsn - at, "status": "reserved"} for slot, at in slots]
     )
+
+
+@TABLE.statement("SELECT json_build_object('lsn', pg_current_wal_flush_lsn()::text")
+def _position(asked: Asked, sql: str) -> str:
+    return json.dumps({"lsn": lsn_text(asked.cluster.lsn), "xid": asked.cluster.xmax})
 
 
 @TABLE.statement("SELECT count(*) FROM pg_subscription WHERE subname =")

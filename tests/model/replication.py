@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,9 @@ def _follow(world: World, machine: Machine, cluster: Cluster) -> None:
     found.held.add(mine.slot)
     ahead = list(takewhile(lambda record: record[0] > found.logical[mine.slot], reversed(found.log)))[::-1]
     for lsn, ids in ahead[:1] if machine.name in world.lagging else ahead:
+        if ids and cluster.in_the_way:
+            cluster.subscription = replace(mine, enabled=False)
+            return
         if ids:
             cluster.apply(ids)
         found.logical[mine.slot] = lsn

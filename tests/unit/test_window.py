@@ -169,7 +169,7 @@ def test_the_old_primarys_refusals_are_understood(own: Journal, phase: Phase, ro
 def test_the_refusal_of_a_way_back_that_loses_is_understood(on_target: bool) -> None:
     """Taken for an ordinary failure it would be followed by another try, and another."""
     with pytest.raises(Refusal) as refused:
-        ready.refuse_loss(["shop: table public.new was made"], on_target)
+        ready.refuse_loss(["shop: table public.new was made"], on_target, 5)
     assert course.understood(str(refused.value)) is Refused.LOSES
     back = Course(Way.BACK, Phase.UPGRADE, 5, over_upgrade=True, tries=1)
     assert course.after(back, Ran(Ending.FAILED, refused=Refused.LOSES)) is End.OPENED
