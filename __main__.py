@@ -29,7 +29,7 @@ def allow(finished: Any) -> bool:
     """Refuse what is no move from the phase that this stack finished last, in the preview as in `up`."""
     before = Phase(finished["phase"]) if finished else None
     try:
-        without_target = settings.target.lost and settings.accept_data_loss
+        without_target = settings.target.lost
         round_before = int(finished["round"]) if finished else 0
         moves = REHEARSAL_MOVES if settings.rehearsal else MOVES
         check_move(before, round_before, settings.phase, settings.round, without_target=without_target, moves=moves)

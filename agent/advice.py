@@ -8,6 +8,9 @@ from __future__ import annotations
 from agent.states import Phase
 
 UP = "pulumi up"
+PREVIEW = "pulumi preview"
+# What acceptDataLoss said is said no more.
+TAKE_BACK_THE_WORD = "pulumi config rm acceptDataLoss && pulumi preview"
 
 
 def higher(*seen: int) -> int:
@@ -28,6 +31,11 @@ def again(round_: int) -> str:
 def back_over_upgrade(round_: int) -> str:
     """The way back from a release, DB_A open or not: DB_A is sealed and the authority taken back, then the old primary opens."""
     return f"{to(Phase.UPGRADE, round_)} && {to(Phase.PREPARE, round_ + 1)}"
+
+
+def without_the_word(phase: Phase, round_: int) -> str:
+    """Go to `phase`, where acceptDataLoss means nothing and is not to stay."""
+    return f"pulumi config rm acceptDataLoss && {to(phase, round_)}"
 
 
 def give_up(phase: Phase, round_: int) -> str:

@@ -4,9 +4,9 @@ refuses what is no move from there: this is what the engine cannot know after a 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Tuple
 
-from agent import authority, journal, loss, rehearsal
+from agent import advice, authority, journal, loss, rehearsal
 from agent.cluster import from_desired
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
@@ -54,7 +54,7 @@ def decide(
             raise Refusal(
                 "phase prepare on servers that pgleap has not prepared",
                 f"phase {phase}",
-                "pulumi config set phase prepare && pulumi up",
+                advice.to(Phase.PREPARE, advice.higher(round_)),
             )
         return Journal(
             phase=phase,
@@ -67,12 +67,13 @@ def decide(
         raise Refusal(
             f"round {own.round} or higher, which this server has seen",
             f"round {round_}: the checkout or the stack config is stale",
-            f"fetch the newest stack config; if this one is right: pulumi config set round {own.round + 1} && pulumi up",
+            f"fetch the newest stack config; or, if this one is right: {advice.again(advice.higher(own.round))}",
         )
     # The old primary decides about this move; DB_A is only rebuilt.
     to_prepare_target = is_target and phase is Phase.PREPARE
     released = phase is Phase.PREPARE and own.authority is Authority.RELEASED
-    if released and accept_data_loss is not None:
+    # Once retire was announced, what led the stream back goes: there is no way back any more.
+    if released and accept_data_loss is not None and own.phase is not Phase.RETIRE:
         _refuse_unless_accepted(own, round_, accept_data_loss, would_be_lost)
         return replace(own, phase=phase, round=round_, finished=False)
     if phase is not own.phase and not to_prepare_target:
@@ -81,7 +82,7 @@ def decide(
         raise Refusal(
             "an old primary that has not released its authority",
             f"it released it to DB_A (epoch {own.epoch})",
-            f"pulumi config set phase upgrade && pulumi config set round {own.round + 1} && pulumi up; then the same for prepare",
+            advice.back_over_upgrade(advice.higher(own.round, round_)),
         )
     if (phase, round_) == (own.phase, own.round):
         return own
@@ -102,14 +103,14 @@ def _refuse_unless_accepted(own: Journal, round_: int, accepted: bool, would_be_
         raise Refusal(
             "acceptDataLoss: true, for the authority was released to DB_A, which may have taken writes before it was lost",
             f"it is not set; what would be lost: {would_be_lost}",
-            "if DB_A can come back, bring it back; else power it off for good, then: pulumi config set acceptDataLoss true"
-            f" && pulumi config set round {own.round + 1} && pulumi up",
+            "if DB_A can come back, bring it back and take `lost` out; else power it off for good, then:"
+            f" {advice.give_up(Phase.PREPARE, advice.higher(own.round, round_))}",
         )
     if own.phase is not Phase.PREPARE and round_ <= own.round:
         raise Refusal(
             f"a higher round than {own.round} to go back without DB_A",
             f"round {round_}",
-            f"pulumi config set round {own.round + 1} && pulumi up",
+            advice.again(advice.higher(own.round, round_)),
         )
 
 
@@ -117,44 +118,71 @@ def _refuse_no_move(own: Journal, phase: Phase, round_: int, is_target: bool) ->
     back = goes_back(own.phase, phase)
     if own.finished and phase in MOVES[own.phase] and (not back or round_ > own.round):
         return
-    # Before the release the way back from a cutover needs nothing of DB_A, so it need not go by way of upgrade.
-    unreleased = own.phase is Phase.CUTOVER and phase is Phase.PREPARE and own.authority is Authority.SEALED
-    over_upgrade = phase in _once_it_had_opened(own, is_target)
-    if not own.finished and (over_upgrade or (back and phase in MOVES[own.phase]) or unreleased) and round_ > own.round:
+    if not own.finished and phase in _from_unfinished(own, is_target) and round_ > own.round:
         return
-    ways = [
-        f"pulumi config set phase {to} && pulumi config set round {own.round + 1} && pulumi up"
-        for to in MOVES[own.phase]
-        if goes_back(own.phase, to)
-    ]
+    next_round = advice.higher(own.round, round_)
     if not own.finished:
         raise Refusal(
             f"{own.phase} to be finished first (round {own.round}), or a way back from it with a higher round",
             f"phase {phase} in round {round_}",
-            " or, to go back: ".join([f"to go on: pulumi config set phase {own.phase} && pulumi up", *ways]),
+            "; or, ".join(_advised(own, next_round, is_target)),
         )
     if phase in MOVES[own.phase]:
+        released = own.authority is Authority.RELEASED and phase is Phase.PREPARE
         raise Refusal(
             f"a higher round than {own.round} to go back from {own.phase} to {phase}",
             f"round {round_}",
-            " or ".join(ways),
+            advice.back_over_upgrade(next_round) if released else advice.to(phase, next_round),
         )
+    step = step_towards(own.phase, phase)
+    forward = f"pulumi config set phase {step} && {advice.PREVIEW}"
     raise Refusal(
         f"a move from {own.phase}: {' or '.join(MOVES[own.phase]) or 'none, it is the end'}",
         f"phase {phase}",
-        f"pulumi config set phase {step_towards(own.phase, phase)} && pulumi preview",
+        advice.to(step, next_round) if goes_back(own.phase, step) else forward,
     )
 
 
-def _once_it_had_opened(own: Journal, is_target: bool) -> Tuple[Phase, ...]:
-    """Where one goes from a way back that is not finished and on which this database has not opened again: DB_A had opened, and the old
-    primary has released the authority to it, or has to follow it to its fence. Cutover opens DB_A again with all that it took. Pure."""
+def _from_unfinished(own: Journal, is_target: bool) -> Tuple[Phase, ...]:
+    """Where one goes, with a higher round, from a phase that is not finished. Pure."""
+    ways = tuple(to for to in MOVES[own.phase] if goes_back(own.phase, to))
+    if own.phase is Phase.CUTOVER and own.authority is Authority.SEALED:
+        # Before the release the way back needs nothing of DB_A, so it need not go by way of upgrade.
+        ways = (*ways, Phase.PREPARE)
+    if had_opened(own, is_target) or (own.authority is Authority.RELEASED and not is_target):
+        # A way back on which nobody has opened yet: cutover opens DB_A again, with all that it took.
+        ways = (
+            *ways,
+            *{Phase.UPGRADE: (Phase.CUTOVER,), Phase.PREPARE: (Phase.UPGRADE, Phase.CUTOVER)}.get(own.phase, ()),
+        )
+    return ways
+
+
+def _advised(own: Journal, next_round: int, is_target: bool) -> List[str]:
+    """What to type while `own.phase` is not finished: what neither the preview nor the old primary's authority refuses. Pure."""
+    released = own.authority is Authority.RELEASED
+    opened = had_opened(own, is_target)
+    ways = _from_unfinished(own, is_target)
+    found = []
+    if not (released and own.phase is Phase.PREPARE):  # that was a DB_A that is called lost no more
+        found.append(f"to go on: pulumi config set phase {own.phase} && {advice.UP}")
+    found += [
+        f"to go back: {advice.to(to, next_round)}"
+        for to in ways
+        if goes_back(own.phase, to) and not (to is Phase.PREPARE and (released or opened))
+    ]
+    if own.phase is Phase.PREPARE and Phase.UPGRADE in ways:
+        found.append(f"to begin the way back anew: {advice.back_over_upgrade(next_round)}")
+    if Phase.CUTOVER in ways and own.phase is not Phase.REPLICAS and (opened or own.phase is Phase.PREPARE):
+        found.append(f"to have DB_A open again, with all that it took: {advice.to(Phase.CUTOVER, next_round)}")
+    return found
+
+
+def had_opened(own: Journal, is_target: bool) -> bool:
+    """Whether DB_A had opened, as far as this side knows, and the old primary has not opened since. Pure."""
     if is_target:
-        had_opened = own.authority in (Authority.HOLDS, Authority.SEALED)
-        return (Phase.CUTOVER,) if had_opened and own.phase is Phase.UPGRADE else ()
-    if own.authority is not Authority.RELEASED and own.must_apply is None:
-        return ()
-    return {Phase.UPGRADE: (Phase.CUTOVER,), Phase.PREPARE: (Phase.UPGRADE, Phase.CUTOVER)}.get(own.phase, ())
+        return own.authority in (Authority.HOLDS, Authority.SEALED) and own.phase is not Phase.PREPARE
+    return own.must_apply is not None
 
 
 def _before(own: Optional[Journal]) -> str:

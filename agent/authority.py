@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from typing import Optional
 
+from agent import advice
 from agent.journal import Authority, Fence, Journal
 from agent.report import Refusal
+from agent.states import Phase
 
 
 def may_release(own: Journal, next_xid: int, other: Journal) -> Fence:
     """The fence at which the old primary may hand its authority to DB_A. Raises Refusal."""
     if own.must_apply is not None:
-        return refuse_unless_sealed_at(own.must_apply, other)
+        return refuse_unless_sealed_at(own, own.must_apply, other)
     fence = proven(own, next_xid)
     if other.upgraded_at != fence:
         raise Refusal(
             f"DB_A upgraded from exactly this fence, transaction id {fence.xid}",
             f"DB_A was upgraded at {other.upgraded_at.xid if other.upgraded_at else 'no fence at all'}",
-            "go back to prepare: pulumi config set phase prepare, raise the round, pulumi up",
+            f"go back: {advice.to(Phase.PREPARE, advice.higher(own.round))}",
         )
     return fence
 
@@ -33,16 +35,30 @@ def proven(own: Journal, next_xid: int) -> Fence:
         raise Refusal(
             "the old primary sealed, with its fence recorded",
             f"its journal says: {own.authority.value}",
-            "have the step client-gate on the old primary run again: raise the round, pulumi up",
+            f"have it sealed again: {advice.to(Phase.UPGRADE, advice.higher(own.round))}",
         )
     if next_xid != own.fence.xid:
         raise Refusal(
             f"nothing written since the fence, the next transaction id still {own.fence.xid}",
             f"it is {next_xid}: something wrote after the fence",
-            "raise the round and run `pulumi up` in phase readonly or upgrade again before DB_A is promoted (a new fence is"
-            " taken); once it is promoted, go back to prepare",
+            _new_fence(own),
         )
     return own.fence
+
+
+def _new_fence(own: Journal) -> str:
+    """What to do once something wrote behind the seal."""
+    round_ = advice.higher(own.round)
+    upgrade = f"have a new fence taken, as long as DB_A is not promoted: {advice.to(Phase.UPGRADE, round_)}"
+    if own.authority is Authority.RELEASED or own.phase is Phase.READONLY:
+        return upgrade
+    return f"{upgrade}; or, once it is promoted, go back: {advice.to(Phase.PREPARE, round_)}"
+
+
+def _over_upgrade(own: Journal) -> str:
+    """The commands that have the authority taken back, and DB_A fenced again if it had opened; then released anew."""
+    round_ = advice.higher(own.round)
+    return f"{advice.to(Phase.UPGRADE, round_)} && {advice.to(Phase.CUTOVER, round_ + 1)}"
 
 
 def may_open_upgrade_target(own: Journal, other: Journal, next_xid: int) -> int:
@@ -51,30 +67,30 @@ def may_open_upgrade_target(own: Journal, other: Journal, next_xid: int) -> int:
         raise Refusal(
             "the old primary to have released its authority to DB_A",
             f"its journal says: {other.authority.value}",
-            "run `pulumi up` in phase cutover: the step client-gate on the old primary releases",
+            f"have it released: {advice.to(Phase.CUTOVER, advice.higher(own.round))}",
         )
     if other.epoch <= own.renounced:
         raise Refusal(
             f"a release newer than epoch {own.renounced}, which DB_A has renounced",
             f"epoch {other.epoch}",
-            "raise the round and run phase upgrade, then cutover",
+            f"have it taken back, and released anew: {_over_upgrade(own)}",
         )
     if own.upgraded_at != proven(other, next_xid):
         raise Refusal(
             f"DB_A upgraded at the fence {other.fence}",
             f"DB_A was upgraded at {own.upgraded_at}",
-            "go back to upgrade, then prepare",
+            f"go back: {advice.back_over_upgrade(advice.higher(own.round))}",
         )
     return other.epoch
 
 
-def refuse_unless_sealed_at(fence: Fence, other: Journal) -> Fence:
+def refuse_unless_sealed_at(own: Journal, fence: Fence, other: Journal) -> Fence:
     """The fence, if DB_A, which had opened, is sealed at it and nothing else. Raises Refusal."""
     if other.authority is not Authority.SEALED or other.fence != fence:
         raise Refusal(
             f"DB_A sealed at its fence {fence}",
             f"its journal says: {other.authority.value}, fence {other.fence}",
-            "raise the round and run phase upgrade: pulumi up",
+            f"have DB_A sealed and fenced again: {advice.to(Phase.UPGRADE, advice.higher(own.round, other.round))}",
         )
     return fence
 
@@ -88,13 +104,13 @@ def may_open_again(own: Journal, other: Journal, own_next_xid: int) -> int:
         raise Refusal(
             f"the old primary to have released its authority anew, with an epoch above {own.renounced}",
             f"its journal says: {other.authority.value}, epoch {other.epoch}",
-            "run `pulumi up` in phase cutover: the step client-gate on the old primary releases",
+            f"have it taken back, and released anew: {_over_upgrade(own)}",
         )
     if own.fence is None or own_next_xid != own.fence.xid:
         raise Refusal(
             f"nothing written on DB_A since its own fence {own.fence}",
             f"the next transaction id is {own_next_xid}",
-            "raise the round and run phase upgrade again (a new fence is taken), then cutover",
+            f"have a new fence taken: {_over_upgrade(own)}",
         )
     return other.epoch
 
@@ -108,7 +124,7 @@ def may_open_without_old_primary(own: Journal) -> int:
         raise Refusal(
             "a DB_A that was upgraded at the old primary's fence",
             "it was not upgraded",
-            "run phase upgrade first: pulumi config set phase upgrade && pulumi up",
+            f"have it upgraded first: {advice.to(Phase.UPGRADE, advice.higher(own.round))}",
         )
     return own.epoch + 1
 
@@ -120,7 +136,7 @@ def may_open_old_primary(own: Journal, target_given_up: bool = False) -> int:
         raise Refusal(
             "the old primary to hold the authority, or to be sealed without having released it",
             f"it released its authority to DB_A (epoch {own.epoch})",
-            "go back one phase at a time: pulumi config set phase upgrade, raise the round, pulumi up; then prepare",
+            f"go back one phase at a time: {advice.back_over_upgrade(advice.higher(own.round))}",
         )
     return own.epoch if own.authority is Authority.HOLDS else own.epoch + 1
 
@@ -131,7 +147,7 @@ def may_take_back(own: Journal, other: Journal) -> int:
         raise Refusal(
             f"DB_A to have renounced epoch {own.epoch}",
             f"DB_A's journal says: {other.authority.value}, renounced up to epoch {other.renounced}",
-            "run the step client-gate on DB_A first (raise the round, pulumi up)",
+            f"have DB_A renounce it first: {advice.to(Phase.UPGRADE, advice.higher(own.round, other.round))}",
         )
     return own.epoch + 1
 
@@ -142,7 +158,7 @@ def refuse_unless_it_holds(theirs: Journal) -> None:
         raise Refusal(
             "the old primary to hold the authority again, before a DB_A that had opened is built anew",
             f"its journal says: {theirs.authority.value}",
-            "run phase prepare from its beginning: raise the round, pulumi up",
+            f"go to prepare from its beginning: {advice.to(Phase.PREPARE, advice.higher(theirs.round))}",
         )
 
 
@@ -152,6 +168,6 @@ def refuse_to_seal_open_target(own: Optional[Journal]) -> None:
         raise Refusal(
             "a DB_A that is not open",
             f"DB_A holds the authority (epoch {own.epoch}) and takes writes",
-            "go back by way of upgrade: pulumi config set phase upgrade, raise the round, pulumi up (if DB_A was given up as"
-            " lost and has come back: save from it what is needed, and give pgleap an empty server instead)",
+            "it was given up as lost, and has come back: save from it what is needed, give pgleap an empty server instead, then:"
+            f" {advice.to(Phase.PREPARE, advice.higher(own.round))}",
         )

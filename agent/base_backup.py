@@ -74,9 +74,7 @@ def take(server: Server, cluster: Cluster, source: Source, seconds: float) -> No
         found = (
             f"not finished after {seconds:g} s" if status is None else f"exit status {status}: {' '.join(tail)[-1500:]}"
         )
-        raise Refusal(
-            "the base backup to finish", found, "mend what it says, raise the round, and run `pulumi up` again"
-        )
+        raise Refusal("the base backup to finish", found, "mend what it says, then run `pulumi up` again")
 
 
 def starts_with_the_machine(server: Server, cluster: Cluster, starts: bool = True) -> None:

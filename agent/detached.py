@@ -7,6 +7,7 @@ import json
 import os
 from typing import Any, Callable, Dict, Mapping, Optional
 
+from agent import advice
 from agent.postgres import wait_until
 from agent.report import Facts, Refusal, progress
 from agent.server import STATE_FOLDER, Server
@@ -115,7 +116,8 @@ def ask(verb: str, desired: Mapping[str, Any], server: Server, program: str, goe
                     raise
         run.begin(desired, program)
         if goes_on_alone:
-            because = f"DB_A is built anew while writes go on; to wait for it, raise the round and run `pulumi up`; on the server its progress is in {run.progress_file}"
+            round_ = advice.higher(int(desired["round"]))
+            because = f"DB_A is built anew while writes go on; to wait for it: {advice.again(round_)}; on the server its progress is in {run.progress_file}"
             return {"changed": [f"started {run.unit}"], "because": because}
         return run.follow()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Tuple
 
-from agent import journal
+from agent import advice, journal
 from agent.cluster import from_desired
 from agent.journal import Authority
 from agent.other_side import OtherSide
@@ -42,7 +42,7 @@ def finish(desired: Mapping[str, Any], server: Server) -> Facts:
         raise Refusal(
             f"{phase} in round {round_} with the authority {' or '.join(repr(one.value) for one in expected)}",
             f"{own.phase} in round {own.round} with {own.authority.value!r}",
-            "raise the round and run `pulumi up` again",
+            f"see who else moved, then: {advice.to(phase, advice.higher(round_, own.round))}",
         )
     facts: Facts = {"phase": phase.value, "round": round_, "authority": own.authority.value, "epoch": own.epoch}
     if own.finished:

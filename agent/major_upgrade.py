@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Callable, Dict, List, Optional
 
 from agent import (
+    advice,
     authority,
     configuration,
     journal,
@@ -136,7 +137,7 @@ def _remembered_fence(target: UpgradeTarget) -> Fence:
             "none: phase readonly was never finished",
             "promote an old replica by your own means; DB_A cannot tell how much it has",
         )
-    target.primary.refuse_if_it_answers()
+    target.primary.refuse_if_it_answers(advice.again(advice.higher(own.round)))
     return fence
 
 

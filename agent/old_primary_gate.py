@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from agent import access, authority, coming_back, journal, loss, old_replicas, seal
+from agent import access, advice, authority, coming_back, journal, loss, old_replicas, seal
 from agent.coming_back import Wanted
 from agent.gate_facts import facts_of, refuse_a_replica
 from agent.journal import Authority, Journal
@@ -12,7 +12,7 @@ from agent.other_side import OtherSide
 from agent.own_names import SLOT
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal, progress
-from agent.states import Gate
+from agent.states import Gate, Phase
 
 
 def bring(gate: Gate, desired: Mapping[str, Any], postgres: Postgres, other: OtherSide) -> Facts:
@@ -76,8 +76,12 @@ def _release(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other
     streams = opened or theirs.authority is Authority.SEALED
     missing = seal.is_whole(postgres, quiet=not streams)
     if missing is not None:
+        round_ = advice.higher(own.round)
         raise Refusal(
-            "the old primary's seal whole", missing, "raise the round and run phase upgrade, or go back to prepare"
+            "the old primary's seal whole",
+            missing,
+            f"have it sealed again: {advice.to(Phase.UPGRADE, round_)} && {advice.to(Phase.CUTOVER, round_ + 1)}; or go back:"
+            f" {advice.back_over_upgrade(round_)}",
         )
     if own.authority is Authority.RELEASED:
         if opened:
@@ -103,7 +107,7 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     changed: List[str] = []
     if own.authority is not Authority.HOLDS:
         if own.authority is Authority.RELEASED:
-            other.refuse_if_it_answers()
+            other.refuse_if_it_answers(advice.without_the_word(Phase.CUTOVER, advice.higher(own.round)))
         old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
         if own.must_apply is not None or own.authority is Authority.RELEASED:
             changed += _come_back(desired, postgres, own, other, accepted)
@@ -124,13 +128,22 @@ def _come_back(
     if own.must_apply is None:  # DB_A was lost while it was open
         return loss.give_up(postgres, other, wanted.jobs)
     try:
-        authority.refuse_unless_sealed_at(own.must_apply, journal.from_json(other.journal()))
+        authority.refuse_unless_sealed_at(own, own.must_apply, _journal_of(other, wanted))
         return coming_back.come_back(postgres, other, own.must_apply, wanted)
     except Refusal as refused:
         if not accepted:
             raise
         progress(f"{refused.found}: given up, for the stack says acceptDataLoss")
         return loss.give_up(postgres, other, wanted.jobs)
+
+
+def _journal_of(other: OtherSide, wanted: Wanted) -> Journal:
+    """DB_A's journal. Raises Refusal, with the way that there is without it."""
+    try:
+        return journal.from_json(other.journal())
+    except Refusal as silent:
+        gone = f"if it is gone for good, power it off, and give up what it alone has: {advice.give_up(Phase.PREPARE, wanted.next_round)}"
+        raise Refusal(silent.expected, silent.found, f"{silent.do}, then run `pulumi up` again; or, {gone}") from None
 
 
 def drop_slot(postgres: Postgres) -> List[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Iterator, Mapping, Tuple
 
+from agent import advice
 from agent.journal import Fence
 from agent.other_side import OtherSide
 from agent.postgres import Postgres
@@ -23,7 +24,8 @@ def refuse_promoted(replicas: Mapping[str, str], postgres: Postgres) -> None:
             raise Refusal(
                 f"{name} an old replica, in recovery",
                 "it has left recovery: somebody promoted it, and it can take writes",
-                f"stop PostgreSQL on {name} and find out who wrote to it; then go on, with `lost: true` in pgleap:servers.{name}",
+                f"stop PostgreSQL on {name} and find out who wrote to it; then go on without it:"
+                f" pulumi config set --path servers.{name}.lost true && {advice.UP}",
             )
 
 

@@ -66,13 +66,15 @@ class OtherSide:
             )
         return text.strip()
 
-    def refuse_if_it_answers(self) -> None:
-        """A database that is called lost and still runs could go on taking writes beside the one that opens for it."""
+    def refuse_if_it_answers(self, if_it_lives: str) -> None:
+        """A database that is called lost and still runs could go on taking writes beside the one that opens for it. `if_it_lives`: the
+        command that follows once it is called lost no more."""
         if self.server.connects(self.address, self.port):
             raise Refusal(
                 f"{self.name}, which the stack calls lost, to answer nobody at {self.address}:{self.port}",
                 "something accepts connections there",
-                f"if {self.name} lives, take `lost` out of pgleap:servers.{self.name}; if it is to be given up, power it off for good",
+                f"if {self.name} lives: pulumi config rm --path servers.{self.name}.lost && {if_it_lives}; or, if it is to be given up,"
+                " power it off for good, then run `pulumi up` again",
             )
 
     def read_json(self, sql: str, database: str = "postgres", seconds: Optional[float] = ANSWER_SECONDS) -> Any:

@@ -40,7 +40,7 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
         return {"changed": [], "because": "writes are refused already: the check was made before that"}
     _refuse_by_preflight(desired, server)
     seal.refuse_other_writers(postgres)
-    lag = _standbys_stream(postgres, desired["standbys"], int(desired["lagBytes"]), float(desired["lagSeconds"]))
+    lag = _standbys_stream(postgres, desired)
     return {"changed": [], "because": "the standbys stream, and nothing but clients writes", "lag": lag}
 
 
@@ -52,7 +52,8 @@ def _wait_until_built(desired: Mapping[str, Any], server: Server) -> None:
         float(desired["lagSeconds"]),
         "DB_A to be built anew",
         lambda: "it is under way" if run.is_under_way() else None,
-        f"wait for it, `pulumi up` in prepare with a higher round does; on DB_A its progress is in {run.progress_file}",
+        f"wait for it, as this does: {advice.to(Phase.PREPARE, advice.higher(int(desired['round'])))}; on DB_A its progress is in"
+        f" {run.progress_file}",
     )
 
 
@@ -127,8 +128,10 @@ def _stream_behind(subscriber: Subscriber, desired: Mapping[str, Any]) -> List[s
     return []
 
 
-def _standbys_stream(postgres: Postgres, standbys: Mapping[str, str], most: int, seconds: float) -> Dict[str, int]:
-    """The lag in bytes of each standby (name -> address). Waits `seconds` for those behind. Raises Refusal."""
+def _standbys_stream(postgres: Postgres, desired: Mapping[str, Any]) -> Dict[str, int]:
+    """The lag in bytes of each of the `standbys` (name -> address). Waits `lagSeconds` for those behind. Raises Refusal."""
+    standbys: Mapping[str, str] = desired["standbys"]
+    most, seconds = int(desired["lagBytes"]), float(desired["lagSeconds"])
     lag: Dict[str, int] = {}
 
     def look() -> Optional[str]:
@@ -152,6 +155,6 @@ def _standbys_stream(postgres: Postgres, standbys: Mapping[str, str], most: int,
         seconds,
         f"{' and '.join(standbys)} to stream at most {most} bytes behind",
         look,
-        "wait until they do (a rebuild of DB_A may be under way: `pulumi up` in prepare with a higher round waits for it)",
+        f"wait until they do; for a rebuild of DB_A this waits: {advice.to(Phase.PREPARE, advice.higher(int(desired['round'])))}",
     )
     return lag

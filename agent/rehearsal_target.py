@@ -10,7 +10,7 @@ import json
 import os
 from typing import Any, Dict, List, Mapping, Optional
 
-from agent import journal, major_upgrade, rehearsal, standby, statistics
+from agent import advice, journal, major_upgrade, rehearsal, standby, statistics
 from agent.checks.database_facts import AMOUNTS
 from agent.checks.each_database import CONNECTABLE
 from agent.postgres import wait_until
@@ -109,7 +109,10 @@ def _end_slot(target: UpgradeTarget) -> None:
         target.primary.ask(f"SELECT pg_drop_replication_slot(slot_name) {SLOT_ROW} AND NOT active;")
         return "it is still in use" if _has_slot(target) else None
 
-    wait_until(target.server, ENDING_SECONDS, f"the slot on {target.primary.name} to be gone", look, "raise the round")
+    round_ = advice.higher(journal.must_read(target.server).round)
+    wait_until(
+        target.server, ENDING_SECONDS, f"the slot on {target.primary.name} to be gone", look, advice.again(round_)
+    )
 
 
 def _count(target: UpgradeTarget) -> None:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from agent import authority, base_backup, configuration, journal, new_cluster, pg_upgrade
+from agent import advice, authority, base_backup, configuration, journal, new_cluster, pg_upgrade
 from agent.base_backup import Source
 from agent.cluster import OS_USER
 from agent.configuration import Carried
@@ -102,7 +102,7 @@ def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
         raise Refusal(
             "the stream back to have ended, before DB_A is copied from the old primary",
             "the old primary still has its subscriptions, and the copy would have them too",
-            "run phase prepare from its beginning: raise the round, pulumi up",
+            f"go to prepare from its beginning: {advice.to(Phase.PREPARE, advice.higher(journal.must_read(server).round))}",
         )
     new_cluster.remove(target)
     target.note(baseBackup="under way", newCluster=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Mapping, Optional
 
-from agent import session_settings
+from agent import advice, journal, session_settings
 from agent.client_rules import LOCAL_ROLE
 from agent.cluster import SOCKET_FOLDER
 from agent.postgres import BYTES, Postgres
@@ -76,7 +76,7 @@ def gather(postgres: Postgres, jobs: int) -> Dict[str, float]:
         raise Refusal(
             f"vacuumdb to gather statistics within {GATHER_SECONDS:g} s",
             found,
-            "mend what it says, raise the round, and run `pulumi up` again",
+            f"mend what it says, then: {advice.again(advice.higher(journal.must_read(server).round))}",
         )
     whole = server.monotonic() - began
     return {"firstStatistics": round(whole if first is None else first, 2), "statistics": round(whole, 2)}

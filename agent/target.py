@@ -6,22 +6,18 @@ import json
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from agent import access
+from agent import access, advice, journal
 from agent.client_rules import LOCAL_ROLE, READER, REHEARSAL, without_rules
 from agent.cluster import Cluster, from_desired
 from agent.configuration import Carried
+from agent.journal import Authority
 from agent.other_side import OtherSide
 from agent.own_names import SLOT
 from agent.postgres import Postgres
 from agent.report import Refusal
 from agent.server import STATE_FOLDER, Server
+from agent.states import Phase
 
-TO_PREPARE = (
-    "writes come back with: pulumi config set phase prepare && pulumi config set round <one higher> && pulumi up"
-)
-TO_PREPARE_REHEARSAL = (
-    "begin anew: pulumi config set phase prepare && pulumi config set round <one higher> && pulumi up"
-)
 # A copy that is promoted beside the primary that it was made from must not act in its place: take its publishers' changes, work on its
 # archive; nor hold its vacuum back.
 OF_A_REHEARSAL = {
@@ -99,7 +95,22 @@ class UpgradeTarget:
     @property
     def to_prepare(self) -> str:
         """What to do where DB_A cannot be brought further."""
-        return TO_PREPARE_REHEARSAL if self.rehearsal else TO_PREPARE
+        own = journal.must_read(self.server)
+        round_ = advice.higher(own.round)
+        if self.rehearsal:
+            return f"begin anew: {advice.to(Phase.PREPARE, round_)}"
+        if self.primary.lost:
+            return "promote an old replica by your own means: the old primary is lost, and DB_A cannot take its place"
+        if own.phase is Phase.CUTOVER and self._is_released():
+            return f"writes come back with: {advice.back_over_upgrade(round_)}"
+        return f"writes come back with: {advice.to(Phase.PREPARE, round_)}"
+
+    def _is_released(self) -> bool:
+        """Whether the old primary has released its authority, as far as it can be asked now."""
+        try:
+            return journal.from_json(self.primary.journal()).authority is Authority.RELEASED
+        except Refusal:
+            return False
 
     def progress(self) -> Dict[str, Any]:
         """How far it came: `baseBackup` "under way" or "complete"; `newCluster` "under way", "fresh", "used" (pg_upgrade

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional, Tuple
 
-from agent import access, authority, configuration, journal, old_replicas, seal, statistics
+from agent import access, advice, authority, configuration, journal, old_replicas, seal, statistics
 from agent.gate_facts import facts_of, refuse_a_replica
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
@@ -44,6 +44,9 @@ def _seal_for_way_back(desired: Mapping[str, Any], postgres: Postgres, own: Jour
     fence = seal.take_fence(postgres)
     own = journal.update(postgres.server, authority=Authority.SEALED, fence=fence, renounced=own.epoch)
     changed.append(f"fence at transaction id {fence.xid}, {fence.lsn}; renounced epoch {own.epoch}")
+    # It may have been released to DB_A anew, and not opened since.
+    own, renounced = _renounce(own, other, postgres)
+    changed += renounced
     return facts_of(changed, "the old primary follows up to this fence, and opens only then", own)
 
 
@@ -117,14 +120,20 @@ def _epoch_released(own: Journal, other: OtherSide, postgres: Postgres) -> int:
         epoch = authority.may_open_upgrade_target(own, theirs, other.next_xid())
     let_in = other.refuses_clients(postgres.cluster.superuser)
     if let_in is not None:
-        raise Refusal("the old primary to refuse clients", let_in, "raise the round and run phase upgrade, or go back")
+        round_ = advice.higher(own.round)
+        raise Refusal(
+            "the old primary to refuse clients",
+            let_in,
+            f"have it sealed again: {advice.to(Phase.UPGRADE, round_)} && {advice.to(Phase.CUTOVER, round_ + 1)}; or go back:"
+            f" {advice.back_over_upgrade(round_)}",
+        )
     return epoch
 
 
 def _epoch_without(own: Journal, other: OtherSide, desired: Mapping[str, Any], postgres: Postgres) -> int:
     """The epoch to open with when the old primary is lost: it must not answer, and no replica may know of more. Raises Refusal."""
     epoch = authority.may_open_without_old_primary(own)
-    other.refuse_if_it_answers()
+    other.refuse_if_it_answers(advice.again(advice.higher(own.round)))
     if (
         own.authority is Authority.SEALED
     ):  # it had opened: nobody but the old primary, which is lost, could have gone on

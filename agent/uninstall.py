@@ -32,7 +32,8 @@ EXPECTED: Dict[str, Tuple[Tuple[Phase, Authority], Tuple[Phase, Authority]]] = {
     "new replica": ((Phase.PREPARE, Authority.NONE), (Phase.RETIRE, Authority.NONE)),
     "DB_A": ((Phase.PREPARE, Authority.NONE), (Phase.RETIRE, Authority.HOLDS)),
 }
-GO_BACK = "go back to prepare first: pulumi config set phase prepare, raise the round, pulumi up"
+GO_BACK = "go back to prepare first: python -m scripts.window --back"
+FINISH = "finish it first: pulumi up"
 
 
 def uninstall(desired: Mapping[str, Any], server: Server) -> Facts:
@@ -83,7 +84,9 @@ def _refuse_unless_finished(server: Server, phase: Phase, authority: Authority) 
     own = journal.read(server)
     if own is not None and (own.phase, own.finished, own.authority) != (phase, True, authority):
         state = f"{own.phase} {'finished' if own.finished else 'unfinished'}, authority: {own.authority.value}"
-        raise Refusal(f"{phase} finished, authority: {authority.value}", state, GO_BACK)
+        raise Refusal(
+            f"{phase} finished, authority: {authority.value}", state, FINISH if phase is Phase.RETIRE else GO_BACK
+        )
     for verb in (Verb.UPGRADE_TARGET, Verb.NEW_REPLICA):
         if Run(server, verb.value).is_under_way():
             raise Refusal(

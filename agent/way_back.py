@@ -35,10 +35,7 @@ def against(subscriber: Subscriber) -> List[str]:
 def _why_not(postgres: Postgres, database: str, mine: Mapping[str, Any]) -> str:
     error = logged_error(postgres, int(mine["oid"]))
     if error:
-        return (
-            f"{database} stopped following: {error} (mend that row here, as a superuser with default_transaction_read_only off,"
-            " then raise the round, pulumi up)"
-        )
+        return f"{database} stopped following: {error} (mend that row here, as a superuser with default_transaction_read_only off)"
     if not mine["enabled"]:
         return f"{database} stopped following: see the log of {postgres.cluster.unit}"
     limits = postgres.row(

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from agent import advice
+from agent.states import Phase
 from components.config_checks_aws import aws_checks
 from components.config_checks_instances import instance_checks
 from components.config_errors import config_path
@@ -190,19 +192,30 @@ def _lost(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
     phase = config.get("phase")
     for name in _with_role(servers, "target"):
         if name in lost and phase in ("readonly", "upgrade", "cutover", "replicas", "retire"):
-            yield f"{config_path('servers', name, 'lost')}: phase {phase} is not without DB_A; set phase prepare, the way back"
+            yield (
+                f"{config_path('servers', name, 'lost')}: phase {phase} is not without DB_A; the way back:"
+                f" {advice.to(Phase.PREPARE, _higher_round(config))}"
+            )
         if name not in lost and _is_true(config.get("acceptDataLoss")) and phase not in ("prepare", "upgrade"):
-            yield f"{config_path('acceptDataLoss')}: true on a way that loses nothing; it is for a way back from cutover, take it out"
+            yield (
+                f"{config_path('acceptDataLoss')}: true on a way that loses nothing, the one to {phase}; take it out:"
+                f" {advice.TAKE_BACK_THE_WORD}; or go the way back that it is for: python -m scripts.window --back"
+            )
     for name in _with_role(servers, "primary"):
         if name in lost and phase in ("prepare", "readonly"):
             yield (
-                f"{config_path('servers', name, 'lost')}: phase {phase} is not without the old primary; once it was fenced, go on to"
-                " upgrade or cutover; before that, promote a replica by your own means and begin anew with it"
+                f"{config_path('servers', name, 'lost')}: phase {phase} is not without the old primary; once it was fenced, go on:"
+                f" {advice.to(Phase.UPGRADE, _higher_round(config))}, then the same with cutover; before that, promote a replica by your own"
+                " means and begin anew with it"
             )
     reads_from = config.get("readsFrom")
     if reads_from in lost and phase in ("readonly", "upgrade"):
-        alive = ", ".join(name for name in _with_role(servers, "replica") if name not in lost) or "none is left"
-        yield f"{config_path('readsFrom')}: {reads_from} is lost, and serves all reads in phase {phase}; give another replica ({alive})"
+        alive = [name for name in _with_role(servers, "replica") if name not in lost]
+        do = f"give another replica: pulumi config set readsFrom {alive[0]} && {advice.again(_higher_round(config))}"
+        yield (
+            f"{config_path('readsFrom')}: {reads_from} is lost, and serves all reads in phase {phase};"
+            f" {do if alive else 'no other replica is left: promote one by your own means, or bring it back'}"
+        )
     if _with_role(servers, "online") and not set(_with_role(servers, "online")) - lost:
         yield f"{config_path('servers')}: every online server is lost; give one that lives"
 
@@ -220,6 +233,12 @@ def _rehearsal(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
     for name in _with_role(servers, "primary", "target"):
         if _is_true(servers[name].get("lost")):
             yield f"{config_path('servers', name, 'lost')}: a rehearsal needs its {servers[name]['role']}; take lost out, or give another server"
+
+
+def _higher_round(config: Raw) -> int:
+    """A round above the config's; a value that is no number is told of by the check of its field."""
+    given = str(config.get("round", ""))
+    return advice.higher(int(given) if given.isdecimal() else 1)
 
 
 def _names(servers: Mapping[str, Raw], names: Raw) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from agent import advice
 from agent.states import MOVES, Gate, Phase, Stream, Target, Tasks, goes_back, step_towards
 
 
@@ -136,7 +137,8 @@ def check_move(
 ) -> None:
     """Refuse what is no move from the last phase that finished, as far as the stack's own outputs can tell.
 
-    `before` is None on a stack's first run. `without_target`: DB_A is lost, and the stack accepts that what it took is lost too. `moves`: those there are; a rehearsal has others. The servers' journals refuse the rest (an unfinished phase, a stale checkout).
+    `before` is None on a stack's first run. `without_target`: DB_A is lost; the old primary then asks for a person's word. `moves`: those
+    there are; a rehearsal has others. The servers' journals refuse the rest (an unfinished phase, a stale checkout).
     Raises MoveRefusedError.
     """
     if before is None:
@@ -149,25 +151,28 @@ def check_move(
     if to_round < before_round:
         raise MoveRefusedError(
             f"The stack finished {before} in round {before_round}, and this checkout asks for round {to_round}: it is a stale checkout.\n"
-            f"To do: fetch the newest configuration, or pulumi config set round {before_round}"
+            f"To do: fetch the newest configuration; or, if this one is right: {advice.again(advice.higher(before_round))}"
         )
     if to is before:
         return
-    given_up = before is Phase.CUTOVER and to is Phase.PREPARE and without_target
-    nothing_left = before is Phase.CUTOVER and without_target
+    nothing_left = before in (Phase.CUTOVER, Phase.REPLICAS) and without_target
+    given_up = nothing_left and to is Phase.PREPARE
+    next_round = advice.higher(before_round, to_round)
     if (to not in moves[before] or nothing_left) and not given_up:
         if not moves[before]:
             raise MoveRefusedError(
                 f"From {before} there is no move to {to}: {before} is the end, the old servers are stopped.\n"
-                f"To do: pulumi config set phase {before}"
+                f"To do: pulumi config set phase {before} && {advice.PREVIEW}"
             )
-        there_are = " or ".join(moves[before])
+        there_are = "prepare" if nothing_left else " or ".join(moves[before])
+        step = Phase.PREPARE if nothing_left else step_towards(before, to)
+        forward = f"pulumi config set phase {step} && {advice.PREVIEW}"
         raise MoveRefusedError(
             f"From {before} there is no move to {to}; from {before} one goes to {there_are}.\n"
-            f"To do: pulumi config set phase {step_towards(before, to)} && pulumi preview"
+            f"To do: {advice.to(step, next_round) if goes_back(before, step) else forward}"
         )
     if goes_back(before, to) and to_round == before_round:
         raise MoveRefusedError(
             f"Going back from {before} to {to} needs a higher round than {before_round}, so that every step looks again.\n"
-            f"To do: pulumi config set round {before_round + 1} && pulumi up"
+            f"To do: {advice.to(to, next_round)}"
         )

@@ -9,10 +9,9 @@ from agent.states import Phase
 from components.config_errors import SettingsError
 from scripts.forecast.forecast import Forecast
 from scripts.window import NOTHING_DONE, deadlines, dry_run
-from scripts.window.course import NoWayError
+from scripts.window.course import BACK, NoWayError
 from scripts.window.engine import EngineError, Reading
 from scripts.window.screen import Screen
-from scripts.window.summary import BACK
 from scripts.window.window import OpenStack, Window
 
 NEEDS_A_PERSON = 3
@@ -26,7 +25,7 @@ def run(
     screen = Screen(began)
     try:
         given = deadlines.read(deadlines_given)
-        stack = OpenStack.of(reading)
+        stack = OpenStack.of(reading, back)
         found: Forecast | None = None
         # Of a window that goes on, writes are refused already: nothing is asked first.
         if stack.course(back).phase is Phase.READONLY:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from agent import advice
 from agent.states import MOVES, Phase, goes_back
 
 # Cutover upgrades DB_A on its way: an `up` of its own for that would be an engine's turn more, with writes refused.
@@ -19,6 +20,7 @@ FOLLOWING = {Phase.PREPARE: Phase.READONLY, Phase.READONLY: Phase.CUTOVER, Phase
 AFTER_WINDOW = (Phase.CUTOVER, Phase.REPLICAS, Phase.RETIRE)
 # How many `up` a way back may take; each failed one says what is wrong, and more of the same would only cost time.
 MOST_TRIES = 5
+BACK = "python -m scripts.window --back"
 
 
 class Ending(StrEnum):
@@ -36,6 +38,8 @@ class Refused(StrEnum):
     NOTHING_KNOWN = "nothing that matters here"
     # DB_A takes writes, and not all of them would come along.
     LOSES = "the way back would lose writes"
+    # DB_A is lost, a row is in the stream's way, or the two sides differ: another try finds the same, and writes are refused meanwhile.
+    NEEDS_A_PERSON = "what DB_A took does not come along by itself"
     # The servers have seen a higher round: this checkout is stale, and a round raised by us would hide it.
     STALE = "the checkout is stale"
     # The old primary was told of cutover, or released its authority: `prepare` comes after `upgrade`.
@@ -46,6 +50,9 @@ class Refused(StrEnum):
 WORDS: tuple[tuple[str, Refused], ...] = (
     ("the old primary to follow DB_A closely", Refused.LOSES),
     ("made, changed or dropped on DB_A that the stream back does not carry", Refused.LOSES),
+    ("acceptDataLoss: true, for the authority was released", Refused.NEEDS_A_PERSON),
+    ("every table here equal to DB_A's", Refused.NEEDS_A_PERSON),
+    ("to be applied here", Refused.NEEDS_A_PERSON),
     ("or higher, which this server has seen", Refused.STALE),
     ("it is a stale checkout", Refused.STALE),
     ("it released it to DB_A", Refused.BY_UPGRADE),
@@ -129,7 +136,9 @@ def _forward(course: Course, ran: Ran) -> Course | End:
     # it have been upgraded unheard, the old primary refuses, and the way back goes over upgrade all the same.
     released = in_cutover and (ran.release_begun or (ran.upgraded and ran.ending is not Ending.FAILED))
     to = Phase.UPGRADE if released else Phase.PREPARE
-    return Course(Way.BACK, to, course.round + 1, moved=True, over_upgrade=in_cutover and ran.upgraded, tries=1)
+    return Course(
+        Way.BACK, to, advice.higher(course.round), moved=True, over_upgrade=in_cutover and ran.upgraded, tries=1
+    )
 
 
 def _back(course: Course, ran: Ran) -> Course | End:
@@ -138,14 +147,16 @@ def _back(course: Course, ran: Ran) -> Course | End:
     if ran.ending is Ending.DONE:
         if course.phase is Phase.PREPARE:
             return End.BACK
-        return replace(course, phase=Phase.PREPARE, round=course.round + 1, tries=course.tries + 1)
+        return replace(course, phase=Phase.PREPARE, round=advice.higher(course.round), tries=course.tries + 1)
     if ran.primary_opened:
         return End.HALF_BACK
-    if ran.refused is Refused.STALE or course.tries >= MOST_TRIES:
+    if ran.refused in (Refused.STALE, Refused.NEEDS_A_PERSON) or course.tries >= MOST_TRIES:
         return End.STUCK
     over_upgrade = course.over_upgrade or ran.refused is Refused.BY_UPGRADE
     to = Phase.UPGRADE if over_upgrade and course.phase is Phase.PREPARE else Phase.PREPARE
-    return replace(course, phase=to, round=course.round + 1, over_upgrade=over_upgrade, tries=course.tries + 1)
+    return replace(
+        course, phase=to, round=advice.higher(course.round), over_upgrade=over_upgrade, tries=course.tries + 1
+    )
 
 
 @dataclass(frozen=True)
@@ -175,28 +186,29 @@ def forward_from(asked: Phase, round_: int, finished: Finished | None) -> Course
     if (asked is not finished.phase and asked not in MOVES[finished.phase]) or goes_back(finished.phase, asked):
         raise NoWayError(
             f"Expected: a stack that asks for {finished.phase}, which it finished, or for {following}.\n"
-            f"Found: it asks for {asked}; a way back is not finished.\nTo do: python -m scripts.window --back"
+            f"Found: it asks for {asked}; a way back is not finished.\nTo do: {BACK}"
         )
     # Servers that were told of upgrade have to finish it first.
     told_of_upgrade = asked is Phase.UPGRADE and finished.phase is not Phase.UPGRADE
     return Course(Way.FORWARD, Phase.UPGRADE if told_of_upgrade else following, round_)
 
 
-def back_from(asked: Phase, round_: int, finished: Finished | None) -> Course:
-    """The first `up` of the way back to prepare. Raises NoWayError."""
+def back_from(asked: Phase, round_: int, finished: Finished | None, *, without_target: bool = False) -> Course:
+    """The first `up` of the way back to prepare. `without_target`: DB_A is lost, and there is no upgrade without it. Raises NoWayError."""
     if finished is None:
         raise NoWayError("Expected: a fleet that pgleap prepared. Found: a stack without a finished `up`.")
     if finished.phase is Phase.RETIRE:
         raise NoWayError("There is no way back from retire: the old servers are stopped.")
+    next_round = advice.higher(round_, finished.round)
+    if without_target:
+        return Course(Way.BACK, Phase.PREPARE, next_round, tries=1)
     if finished.phase is Phase.REPLICAS or asked is Phase.REPLICAS:
         raise NoWayError(
             f"Expected: a fleet in cutover or before it. Found: it stands in {finished.phase} and asks for {asked}; writes go on meanwhile.\n"
-            f"To do: pulumi config set phase cutover && pulumi config set round {max(round_, finished.round) + 1} && pulumi up; then this"
+            f"To do: {advice.to(Phase.CUTOVER, next_round)} && {BACK}"
         )
-    round_ = max(round_, finished.round) + 1
     # From a cutover that began in readonly DB_A may not be upgraded: by way of upgrade writes would wait for that. If the authority was
     # released, the old primary refuses, and the way back goes there.
     over_upgrade = finished.phase is Phase.CUTOVER or (finished.phase is Phase.UPGRADE and asked is Phase.CUTOVER)
-    return Course(
-        Way.BACK, Phase.UPGRADE if over_upgrade else Phase.PREPARE, round_, over_upgrade=over_upgrade, tries=1
-    )
+    to = Phase.UPGRADE if over_upgrade else Phase.PREPARE
+    return Course(Way.BACK, to, next_round, over_upgrade=over_upgrade, tries=1)

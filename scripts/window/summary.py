@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent import advice
 from agent.states import Phase
 from scripts.window.clock import Clock
-from scripts.window.course import Course, End
+from scripts.window.course import BACK, Course, End
 from scripts.window.record import Record
 
 # Steps shorter than this are told together.
 SHORT_SECONDS = 0.5
-BACK = "python -m scripts.window --back"
 EXIT_STATUS = {End.CUTOVER: 0, End.BACK: 1, End.NOTHING: 2, End.OPENED: 3, End.HALF_BACK: 3, End.STUCK: 3}
 
 
@@ -62,12 +62,12 @@ def _since_start(spent: float) -> str:
 
 def cutover_round(course: Course) -> int:
     """The round in which cutover goes on: a higher one if the servers have heard of a way back."""
-    return course.round if course.phase is Phase.CUTOVER else course.round + 1
+    return course.round if course.phase is Phase.CUTOVER else advice.higher(course.round)
 
 
 def standing(end: End, course: Course, old_primary: str, target: str) -> list[str]:
     """Where the fleet stands, and what a person has to do. `course`: the last `up` that ran."""
-    set_ = f"pulumi config set phase cutover && pulumi config set round {cutover_round(course)} && pulumi up"
+    set_ = advice.to(Phase.CUTOVER, cutover_round(course))
     return {
         End.CUTOVER: [f"The fleet stands in cutover: {target} takes the writes."],
         End.BACK: [
@@ -78,6 +78,7 @@ def standing(end: End, course: Course, old_primary: str, target: str) -> list[st
             f"{target} is open and takes the writes. Nothing goes back by itself from here on.",
             f"To do: mend what is said above, then go on with cutover: {set_}",
             f"Or go back; {old_primary} follows {target}, and `python -m scripts.status` says whether that loses nothing: {BACK}",
+            f"Or go back and lose what is named: pulumi config set acceptDataLoss true && {BACK}",
         ],
         End.HALF_BACK: [
             f"{old_primary} takes writes again, but the way back to prepare is not finished; see what failed above.",
@@ -87,6 +88,7 @@ def standing(end: End, course: Course, old_primary: str, target: str) -> list[st
         End.STUCK: [
             "The way back did not succeed, and writes may still be refused.",
             f"To do: mend what is said above, then: {BACK}",
+            *([f"Or have {target} take writes again, if it had: {set_}"] if course.over_upgrade else []),
             "Who may write is in /var/lib/pgleap/journal.json on both servers; docs/recovery.md goes through every refusal.",
         ],
     }[end]

@@ -23,25 +23,31 @@ from scripts.window.watch import Watch
 
 @dataclass(frozen=True)
 class OpenStack:
-    """A stack as it is found: its config (secrets closed), the settings in it, and the phase that it finished last."""
+    """A stack as it is found: its config (secrets closed), the phase `asked` there, the settings, and the phase that it finished last."""
 
     engine: Engine
     raw: Mapping[str, Any]
+    asked: Phase
     settings: Settings
     finished: Finished | None
 
     def course(self, back: bool) -> Course:
         """The first `up`. Raises NoWayError."""
-        begin = course.back_from if back else course.forward_from
-        return begin(self.settings.phase, self.settings.round, self.finished)
+        if back:
+            lost = self.settings.target.lost
+            return course.back_from(self.asked, self.settings.round, self.finished, without_target=lost)
+        return course.forward_from(self.asked, self.settings.round, self.finished)
 
     @classmethod
-    def of(cls, reading: Reading) -> OpenStack:
-        """The stack, once it is read. Raises EngineError, SettingsError."""
+    def of(cls, reading: Reading, back: bool = False) -> OpenStack:
+        """The stack, once it is read. On the way `back` its config is judged as prepare's, where that leads: what is for a way back is a
+        mistake in the phase that is left. Raises EngineError, SettingsError."""
         if reading.suits is not None:
             reading.suits.result()
         raw = reading.raw.result()
-        settings = Settings.from_config(raw)
+        asked = next((phase for phase in Phase if phase == raw.get("phase")), None)
+        settings = Settings.from_config({**raw, "phase": Phase.PREPARE.value} if back and asked else raw)
+        asked = asked or settings.phase
         if settings.rehearsal:
             raise EngineError(
                 f"Expected: the stack of a window. Found: {reading.engine.stack} is a rehearsal's (pgleap:rehearsal).\n"
@@ -50,7 +56,7 @@ class OpenStack:
         finished = reading.finished.result()
         wanted = {server.name for server in settings.servers.values() if server.instance is not None}
         reading.engine.checkpoints = finished is None or not wanted <= finished.instances
-        return cls(reading.engine, raw, settings, finished)
+        return cls(reading.engine, raw, asked, settings, finished)
 
 
 class Window:

@@ -41,7 +41,10 @@ def test_before_the_release_a_lost_db_a_changes_nothing() -> None:
 def test_after_the_release_only_a_persons_word_gives_db_a_up(finished: bool) -> None:
     """DB_A may have opened: what it took would be gone without anybody having said so."""
     own = replace(RELEASED, finished=finished)
-    with pytest.raises(Refusal, match="acceptDataLoss true && pulumi config set round 5"):
+    with pytest.raises(
+        Refusal,
+        match="acceptDataLoss true && pulumi config set phase prepare && pulumi config set round 6 && pulumi up",
+    ):
         back(own, 5, accepted=False)
     with pytest.raises(Refusal, match="a higher round than 4"):
         back(own, 4, accepted=True)
@@ -59,7 +62,7 @@ def test_without_the_old_primary_db_a_opens_only_if_it_was_upgraded() -> None:
     """A standby that opened would hold an unknown part of what was acknowledged."""
     own = Journal(Phase.CUTOVER, 4, False, Authority.NONE, epoch=1, upgraded_at=FENCE)
     assert authority.may_open_without_old_primary(own) == 2
-    with pytest.raises(Refusal, match="run phase upgrade first"):
+    with pytest.raises(Refusal, match="pulumi config set phase upgrade && pulumi config set round 5 && pulumi up"):
         authority.may_open_without_old_primary(replace(own, upgraded_at=None))
 
 
@@ -101,10 +104,10 @@ def answers(postgres: Postgres) -> dict[str, Any]:
 def test_what_is_called_lost_must_not_answer(postgres: Postgres) -> None:
     """A partition looks like a death; two databases would take writes."""
     dead = OtherSide(postgres.server, "db-a", "10.0.0.14", 5432, "psql", lost=True)
-    dead.refuse_if_it_answers()
+    dead.refuse_if_it_answers("pulumi up")
     answers(postgres)["10.0.0.14"] = None
     with pytest.raises(Refusal, match="power it off for good"):
-        dead.refuse_if_it_answers()
+        dead.refuse_if_it_answers("pulumi up")
 
 
 def test_a_promoted_old_replica_is_seen(postgres: Postgres) -> None:

@@ -15,7 +15,7 @@ from tests.agent.fake_server import FakeServer
 from tests.unit.example_config import config
 
 SETTINGS = Settings.from_config({**config(), "phase": "readonly", "limits": {"lagSeconds": 5}})
-DESIRED = {**Desire(SETTINGS).ready("DB_A"), "address": SETTINGS.target.address, "preflight": {}}
+DESIRED = {**Desire(SETTINGS).ready("DB_A"), "address": SETTINGS.target.address, "preflight": {}, "round": 1}
 
 
 def db_a(root: Path, built_after: float) -> FakeServer:
@@ -52,5 +52,5 @@ def test_it_does_not_wait_for_a_base_backup_of_hours(tmp_path: Path, looked: lis
     with pytest.raises(Refusal, match="DB_A to be built anew") as refused:
         ready.ready(DESIRED, db_a(tmp_path, built_after=10_000))
     assert "5 s" in str(refused.value)
-    assert "in prepare with a higher round" in str(refused.value)
+    assert "pulumi config set phase prepare && pulumi config set round 2 && pulumi up" in str(refused.value)
     assert looked == []

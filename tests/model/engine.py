@@ -85,7 +85,9 @@ class Engine:
         outcome, rng, faults = Outcome(), random.Random(seed), faults or {}
         before, before_round = self.finished or (None, 0)
         try:
-            check_move(before, before_round, phase, round_, without_target=self.without == "db-a given up")
+            check_move(
+                before, before_round, phase, round_, without_target=self.without in ("db-a lost", "db-a given up")
+            )
         except MoveRefusedError as refused:
             return Outcome(refused=str(refused))
         if phase is Phase.RETIRE:
