@@ -80,7 +80,7 @@ def test_the_record_is_written_in_a_sealed_database(database: Database, postgres
 
 def test_db_b_replays_where_the_way_back_asks_it_to(database: Database, postgres: Postgres) -> None:
     """DB_B serves the reads: the old primary opens once DB_B has what its clients saw, and nothing is written meanwhile."""
-    wanted = Wanted(replay_seconds=SOON_SECONDS, wholly=False, reads_from="127.0.0.1", jobs=1)
+    wanted = Wanted(replay_seconds=SOON_SECONDS, wholly=False, reads_from="127.0.0.1", jobs=1, next_round=2)
     with standby_of(database, database.folder / f"reads-{time.monotonic_ns()}"):
         for _ in range(3):
             right_after_a_switch(database)
