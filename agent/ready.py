@@ -1,10 +1,11 @@
-"""Verb `ready`: what must hold before writes are refused, looked at while there is still time. It changes nothing."""
+"""Verb `ready`: what must hold before writes are refused, looked at while there is still time. It changes nothing: it commits
+a transaction without content, which the standbys have to replay."""
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NoReturn, Optional, Sequence
+from typing import Any, List, Mapping, NoReturn, Optional, Sequence
 
-from agent import advice, journal, loss, pg_upgrade, publisher, seal, way_back
+from agent import advice, following, journal, loss, pg_upgrade, publisher, seal, way_back
 from agent.client_rules import is_sealed
 from agent.cluster import from_desired
 from agent.detached import Run
@@ -40,8 +41,9 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
         return {"changed": [], "because": "writes are refused already: the check was made before that"}
     _refuse_by_preflight(desired, server)
     seal.refuse_other_writers(postgres)
-    lag = _standbys_stream(postgres, desired)
-    return {"changed": [], "because": "the standbys stream, and nothing but clients writes", "lag": lag}
+    rebuilt = advice.to(Phase.PREPARE, advice.higher(int(desired["round"])))
+    lag = following.refuse_late(postgres, desired["standbys"], float(desired["lagSeconds"]), rebuilt)
+    return {"changed": [], "because": "the standbys follow, and nothing but clients writes", "lag": lag}
 
 
 def _wait_until_built(desired: Mapping[str, Any], server: Server) -> None:
@@ -126,35 +128,3 @@ def _stream_behind(subscriber: Subscriber, desired: Mapping[str, Any]) -> List[s
     except Refusal as refused:
         return [refused.found]
     return []
-
-
-def _standbys_stream(postgres: Postgres, desired: Mapping[str, Any]) -> Dict[str, int]:
-    """The lag in bytes of each of the `standbys` (name -> address). Waits `lagSeconds` for those behind. Raises Refusal."""
-    standbys: Mapping[str, str] = desired["standbys"]
-    most, seconds = int(desired["lagBytes"]), float(desired["lagSeconds"])
-    lag: Dict[str, int] = {}
-
-    def look() -> Optional[str]:
-        rows = postgres.rows(
-            "SELECT host(client_addr) AS address, state,"
-            " pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn)::bigint AS lag FROM pg_stat_replication"
-        )
-        wrong: List[str] = []
-        for name, address in standbys.items():
-            found = [row for row in rows if row["address"] == address and row["state"] == "streaming"]
-            if not found:
-                wrong.append(f"{name} ({address}) does not stream")
-                continue
-            lag[name] = min(int(row["lag"] or 0) for row in found)
-            if lag[name] > most:
-                wrong.append(f"{name} is {lag[name]} bytes behind")
-        return "; ".join(wrong) or None
-
-    wait_until(
-        postgres.server,
-        seconds,
-        f"{' and '.join(standbys)} to stream at most {most} bytes behind",
-        look,
-        f"wait until they do; for a rebuild of DB_A this waits: {advice.to(Phase.PREPARE, advice.higher(int(desired['round'])))}",
-    )
-    return lag

@@ -6,6 +6,7 @@ import json
 import re
 
 from agent.client_rules import LOCAL_ROLE, READER
+from agent.following import STOPS
 from agent.journal import JOURNAL_FILE
 from tests.model.cluster import DatabaseError
 from tests.model.psql_table import Asked, Row, Table, lsn_of, lsn_text
@@ -118,10 +119,24 @@ def _by_alter_system(asked: Asked, sql: str) -> list[Row]:
 
 @TABLE.query("pg_wal_lsn_diff(")
 def _standbys(asked: Asked, sql: str) -> list[Row]:
+    wanted = re.search(r">= '([^']+)'::pg_lsn", sql)
+    assert wanted is not None
+    at = lsn_of(wanted[1])
     return [
-        {"address": machine.address, "state": "streaming", "lag": asked.cluster.lsn - cluster.lsn}
+        {"address": machine.address, "state": "streaming", "there": cluster.lsn >= at, "lag": max(at - cluster.lsn, 0)}
         for machine, cluster, _ in standbys(asked.host.world, asked.host)
     ]
+
+
+@TABLE.statement("SELECT json_build_object('paused',")
+def _what_stops(asked: Asked, sql: str) -> str:
+    stops = {name: value for name, value in asked.cluster.settings.items() if name in STOPS}
+    return json.dumps({"paused": False, "stops": stops, "has": {}})
+
+
+@TABLE.query("AS ours")
+def _no_less(asked: Asked, sql: str) -> list[Row]:
+    return [{"ours": {}}]
 
 
 @TABLE.query("FROM pg_stat_wal_receiver")

@@ -66,6 +66,12 @@ def _alter_system(asked: Asked, sql: str) -> str:
     return ""
 
 
+@TABLE.statement("pg_logical_emit_message(true, ")
+def _commit(asked: Asked, sql: str) -> str:
+    asked.writes("committed a transaction without content")
+    return ""
+
+
 @TABLE.statement("pg_logical_emit_message(false, ")
 def _position(asked: Asked, sql: str) -> str:
     """Where the WAL goes on, read before the record that is written there; the switch comes last."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
+from agent.following import STOPS
 from tests.model import passwords
 from tests.model.cluster import Cluster, Session
 from tests.model.configuration import upstream_of
@@ -113,10 +114,10 @@ def standbys(world: World, machine: Machine) -> list[tuple[Machine, Cluster, Map
 
 
 def _stream(world: World, machine: Machine, cluster: Cluster) -> None:
-    """Receive and replay: all there is, or one record if it lags."""
+    """Receive and replay: all there is, or one record if it lags; none with a setting that stops recovery."""
     found = upstream(world, machine, cluster)
     cluster.receives = found is not None
-    if found is None:
+    if found is None or cluster.configured & {*STOPS}:
         return
     ahead = list(takewhile(lambda record: record[0] > cluster.lsn, reversed(found.log)))[::-1]
     replayed = ahead[:1] if machine.name in world.lagging else ahead

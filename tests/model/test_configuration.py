@@ -132,3 +132,13 @@ def test_leftovers_of_a_recovery_stay_behind(states: States, left: str) -> None:
         (standby,) = scene.world.target.running()
         assert standby.settings["work_mem"] == "64MB"
         assert left.split(" =", maxsplit=1)[0] not in standby.settings
+
+
+def test_a_replica_that_streams_and_does_not_replay_is_refused_ahead(states: States) -> None:
+    """On a quiet primary it is a few bytes behind, for ever: reads moved to it, and whoever had just written read what was before."""
+    with states.begun("prepare") as scene:
+        edited(scene.world.machines["db2"], settings="recovery_min_apply_delay = '36000000'\n")
+        outcome = scene.up(Phase.READONLY, 1)
+        assert not outcome.arrived
+        assert "db2 has recovery_min_apply_delay = 36000000" in outcome.said
+        assert scene.takes_writes("db1")
