@@ -137,15 +137,15 @@ def differences(before: Carried, now: Carried) -> List[str]:
     return found
 
 
-def refuse_drift(server: Server, other: OtherSide) -> None:
-    """Raises Refusal if the old primary runs with another configuration than DB_A was given."""
+def refuse_drift(server: Server, other: OtherSide, again: str) -> None:
+    """Raises Refusal if the old primary runs with another configuration than DB_A was given; `again` is the command that carries it."""
     before = kept(server)
     changed = differences(before, read_old_primary(other)) if before is not None else ["nothing was carried"]
     if changed:
         raise Refusal(
             f"the configuration of {other.name} as DB_A has it",
             f"changed since it was carried: {'; '.join(changed)}",
-            "nothing is refused yet; carry it again: pulumi config set round <one higher> && pulumi up",
+            f"names have not moved; this carries it again: {again}",
         )
 
 

@@ -54,7 +54,7 @@ def _stay_sealed(desired: Mapping[str, Any], postgres: Postgres, own: Journal, o
     """DB_A is built sealed; this verifies it and, if a release was not taken up, renounces it so that it can be taken back."""
     server = postgres.server
     if desired.get("configuration") and own.phase is Phase.READONLY:
-        configuration.refuse_drift(server, other)
+        configuration.refuse_drift(server, other, advice.again(advice.higher(own.round)))
     own, changed = _renounce(own, other, postgres)
     if not postgres.is_running():
         return facts_of(changed, "no PostgreSQL of this version runs here, so no client gets in", own)
