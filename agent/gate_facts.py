@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import Any, Dict, List, Sequence
 
 from agent.journal import Journal
 from agent.postgres import Postgres
@@ -17,9 +17,11 @@ def refuse_a_replica(postgres: Postgres) -> None:
         )
 
 
-def facts_of(changed: List[str], because: str, own: Journal) -> Facts:
-    """What both gates tell."""
+def facts_of(changed: List[str], because: str, own: Journal, slots: Sequence[Dict[str, Any]] = ()) -> Facts:
+    """What both gates tell. `slots` are logical ones at the fence, as agent/consumers.py has them: none of them comes along."""
     facts: Facts = {"changed": changed, "because": because, "authority": own.authority.value, "epoch": own.epoch}
     if own.fence:
         facts["fence"] = vars(own.fence)
+    if slots:
+        facts["logicalSlots"] = list(slots)
     return facts

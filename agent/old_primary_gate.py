@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from agent import access, advice, authority, coming_back, journal, loss, old_replicas, seal
+from agent import access, advice, authority, coming_back, consumers, journal, loss, old_replicas, seal
 from agent.coming_back import Wanted
 from agent.gate_facts import facts_of, refuse_a_replica
 from agent.journal import Authority, Journal
@@ -38,7 +38,12 @@ def _seal(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
         return _stay_sealed(desired, postgres, own, other, changed)
     unmoved = own.fence is not None and seal.next_xid(postgres) == own.fence.xid
     if own.authority is Authority.SEALED and unmoved and seal.is_whole(postgres) is None:
-        return facts_of(changed, "it is sealed, and nothing was written since its fence", own)
+        return facts_of(
+            changed,
+            "it is sealed, and nothing was written since its fence",
+            own,
+            consumers.told(postgres.server, own.fence),
+        )
     seal.refuse_other_writers(postgres)
     progress("refusing clients: from here on writes are refused")
     changed += seal.seal(postgres, desired["readers"], float(desired["graceSeconds"]))
@@ -46,7 +51,7 @@ def _seal(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     if own.fence is None or own.fence.xid != fence.xid:
         own = journal.update(server, authority=Authority.SEALED, fence=fence)
         changed.append(f"fence at transaction id {fence.xid}, {fence.lsn}")
-    return facts_of(changed, "it was not sealed, or its seal was not whole", own)
+    return facts_of(changed, "it was not sealed, or its seal was not whole", own, consumers.told(server, own.fence))
 
 
 def _take_back(own: Journal, other: OtherSide, postgres: Postgres) -> Journal:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Optional, Sequence, Set
 
-from agent import positions
+from agent import consumers, positions
 from agent.access import seal_holds, write_rules
-from agent.client_sessions import CLIENTS, ENDED_IF_IDLE
+from agent.client_sessions import ENDED_IF_IDLE, FOLLOWING, INSIDE, WORKERS
 from agent.journal import Fence
 from agent.other_side import OtherSide
 from agent.postgres import HOLDING_AN_ID, Postgres, wait_until
@@ -24,27 +24,35 @@ ENDING_SECONDS = 30
 SEAL_FILE = f"{STATE_FOLDER}/seal.json"
 SEAL_SETTINGS = {"default_transaction_read_only": "on", "autovacuum": "off"}
 
+# Writers that no client gate holds. Past the age autovacuum starts though it is off, and takes transaction ids (documentation, "Preventing
+# Transaction ID Wraparound Failures"); 95 % leaves room for the hours between the check and the end of the window.
+PREPARED = "SELECT gid, database FROM pg_prepared_xacts"
+SUBSCRIBED = "SELECT subname FROM pg_subscription WHERE subenabled"
+AT_WORK = (
+    f"SELECT DISTINCT backend_type AS worker, datname AS database FROM pg_stat_activity WHERE {WORKERS} ORDER BY 1, 2"
+)
+NEAR_WRAPAROUND = (
+    "SELECT datname FROM pg_database WHERE age(datfrozenxid) > 0.95 * current_setting('autovacuum_freeze_max_age')::bigint"
+    " OR mxid_age(datminmxid) > 0.95 * current_setting('autovacuum_multixact_freeze_max_age')::bigint"
+)
+
 
 def refuse_other_writers(postgres: Postgres) -> None:
     """Writers that no client gate holds: prepared transactions, subscriptions, background jobs, forced autovacuum."""
-    found: List[str] = []
-    for row in postgres.rows("SELECT gid, database FROM pg_prepared_xacts"):
-        found.append(f"the prepared transaction {row['gid']} in {row['database']}")
-    for row in postgres.rows("SELECT subname FROM pg_subscription WHERE subenabled"):
-        found.append(f"the enabled subscription {row['subname']}")
+    prepared, subscribed, workers, old = postgres.each_rows([PREPARED, SUBSCRIBED, AT_WORK, NEAR_WRAPAROUND])
+    found = [f"the prepared transaction {row['gid']} in {row['database']}" for row in prepared]
+    found += [f"the enabled subscription {row['subname']}" for row in subscribed]
+    found += [f"the background worker {row['worker']} in {row['database']}" for row in workers]
     found += background_jobs(postgres)
-    # Past this age autovacuum starts though it is off, and takes transaction ids (documentation, "Preventing Transaction ID
-    # Wraparound Failures"); 95 % leaves room for the hours between this check and the end of the window.
-    for row in postgres.rows(
-        "SELECT datname FROM pg_database WHERE age(datfrozenxid) > 0.95 * current_setting('autovacuum_freeze_max_age')::bigint"
-        " OR mxid_age(datminmxid) > 0.95 * current_setting('autovacuum_multixact_freeze_max_age')::bigint"
-    ):
-        found.append(f"{row['datname']} is near autovacuum_freeze_max_age: autovacuum would start though switched off")
+    found += [
+        f"{row['datname']} is near autovacuum_freeze_max_age: autovacuum would start though switched off" for row in old
+    ]
     if found:
         raise Refusal(
             "nothing but clients to write on this database",
             "; ".join(found),
-            "end, disable or vacuum these (COMMIT PREPARED, ALTER SUBSCRIPTION ... DISABLE, VACUUM FREEZE), then run `pulumi up` again",
+            "end, disable or vacuum these (COMMIT PREPARED, ALTER SUBSCRIPTION ... DISABLE, VACUUM FREEZE; a worker's extension out of"
+            " shared_preload_libraries, with a restart), then run `pulumi up` again",
         )
 
 
@@ -66,6 +74,10 @@ def seal(postgres: Postgres, readers: Sequence[str], grace: float) -> List[str]:
     refused = refused_from_here(postgres)
     if refused is not None:
         raise Refusal("a connection from outside to be refused", refused, f"see {cluster.hba_file}")
+    # Last: only now is there a position that everything is before. They can write until they have gone, so the fence comes after that.
+    consumers.drain(postgres, grace)
+    ended += _end_clients(postgres, set(), 0)
+    changed += consumers.ended(postgres)
     return changed + ([f"ended {ended} sessions"] if ended else [])
 
 
@@ -118,7 +130,7 @@ def is_whole(postgres: Postgres, quiet: bool = True) -> Optional[str]:
         return f"from outside: {refused}"
     if quiet and postgres.value("current_setting('autovacuum')") != "off":
         return "autovacuum is on, which takes transaction ids"
-    inside = int(postgres.value(f"(SELECT count(*) FROM pg_stat_activity WHERE {CLIENTS})"))
+    inside = int(postgres.value(f"(SELECT count(*) FROM pg_stat_activity WHERE {INSIDE})"))
     return f"{inside} client sessions are inside" if inside else None
 
 
@@ -196,13 +208,14 @@ def _connections(postgres: Postgres) -> Set[int]:
 def _end_clients(postgres: Postgres, old_rules: Set[int], grace: float) -> int:
     """End every client session: idle ones at once, the others after `grace` seconds. How many were ended.
 
-    `old_rules` are the connections there were right after the reload: one that was still authenticating then comes in under the
+    Those that follow by a logical slot are ended by a call with no `old_rules`, once they were drained. `old_rules` are the connections there were right after the reload: one that was still authenticating then comes in under the
     old rules and shows in pg_stat_activity only once it is in. One look at pg_stat_activity, then at the processes: in the other
     order, or with two looks, it could come in between and be missed by both.
     """
     server = postgres.server
     deadline = server.monotonic() + grace
     ended: Set[int] = set()
+    whom = f"{INSIDE} AND NOT {FOLLOWING}" if old_rules else INSIDE
 
     def look() -> Optional[str]:
         late = server.monotonic() > deadline
@@ -211,10 +224,10 @@ def _end_clients(postgres: Postgres, old_rules: Set[int], grace: float) -> int:
             f" CASE WHEN client THEN {'pg_terminate_backend(pid)' if late else ENDED_IF_IDLE} ELSE false END AS ended"
             " FROM (SELECT pid, state, state_change, query,"
             " concat_ws(' from ', usename, coalesce(host(client_addr), 'the socket')) AS who,"
-            f" ({CLIENTS}) AS client FROM pg_stat_activity) AS session"
+            f" ({whom}) AS client FROM pg_stat_activity) AS session"
         )
         ended.update(row["pid"] for row in rows if row["ended"])
-        entering = (_connections(postgres) & old_rules) - {row["pid"] for row in rows}
+        entering = (_connections(postgres) & old_rules) - {row["pid"] for row in rows} if old_rules else set()
         for pid in entering:
             server.run("kill", "-TERM", str(pid), check=False)
         clients = [row for row in rows if row["client"]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Set, Tuple
 
-from agent.client_sessions import CLIENTS, ENDED_IF_IDLE
+from agent.client_sessions import CLIENTS, ENDED_IF_IDLE, FOLLOWING
 from agent.cluster import from_desired
 from agent.postgres import Postgres
 from agent.report import Facts, progress
@@ -55,7 +55,7 @@ def _end_idle(postgres: Postgres, addresses: List[str], grace: float) -> Tuple[i
     while True:
         rows = postgres.rows(
             f"SELECT pid, host(client_addr) AS client, {ENDED_IF_IDLE} AS ended"
-            f" FROM pg_stat_activity AS session WHERE {CLIENTS} AND client_addr IN ({literal}) AND backend_start <= to_timestamp({moved!r})"
+            f" FROM pg_stat_activity AS session WHERE {CLIENTS} AND NOT {FOLLOWING} AND client_addr IN ({literal}) AND backend_start <= to_timestamp({moved!r})"
         )
         ended.update(row["pid"] for row in rows if row["ended"])
         now = server.monotonic()

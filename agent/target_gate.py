@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional, Tuple
 
-from agent import access, advice, authority, configuration, journal, old_replicas, seal, statistics
+from agent import access, advice, authority, configuration, consumers, journal, old_replicas, seal, statistics
 from agent.gate_facts import facts_of, refuse_a_replica
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
@@ -37,7 +37,12 @@ def _seal_for_way_back(desired: Mapping[str, Any], postgres: Postgres, own: Jour
     unmoved = own.fence is not None and seal.next_xid(postgres) == own.fence.xid
     if own.authority is Authority.SEALED and unmoved and seal.is_whole(postgres) is None:
         own, changed = _renounce(own, other, postgres)
-        return facts_of(changed, "it is sealed, and nothing was written since its fence", own)
+        return facts_of(
+            changed,
+            "it is sealed, and nothing was written since its fence",
+            own,
+            consumers.told(postgres.server, own.fence),
+        )
     statistics.stop(postgres.server)
     progress("refusing clients: from here on writes are refused")
     changed = seal.seal(postgres, desired["readers"], float(desired["graceSeconds"]))
@@ -47,7 +52,12 @@ def _seal_for_way_back(desired: Mapping[str, Any], postgres: Postgres, own: Jour
     # It may have been released to DB_A anew, and not opened since.
     own, renounced = _renounce(own, other, postgres)
     changed += renounced
-    return facts_of(changed, "the old primary follows up to this fence, and opens only then", own)
+    return facts_of(
+        changed,
+        "the old primary follows up to this fence, and opens only then",
+        own,
+        consumers.told(postgres.server, own.fence),
+    )
 
 
 def _stay_sealed(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:

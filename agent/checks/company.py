@@ -13,9 +13,11 @@ from agent.checks.wording import amount, few
 from agent.own_names import PUBLICATION, SLOT
 
 SLOTS = """SELECT s.slot_name AS name, s.slot_type AS type, s.plugin, s.database, s.active,
-  to_jsonb(s)->>'wal_status' AS status, host(r.client_addr) AS address, r.application_name AS application,
+  to_jsonb(s)->>'wal_status' AS status, host(r.client_addr) AS address, r.application_name AS application, r.usename AS role,
+  s.confirmed_flush_lsn::text AS confirmed,
   CASE WHEN s.restart_lsn IS NOT NULL THEN pg_wal_lsn_diff(pg_current_wal_lsn(), s.restart_lsn)::bigint END AS kept
-FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid WHERE NOT s.temporary ORDER BY 1"""
+FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
+WHERE NOT s.temporary OR s.plugin IS NOT NULL ORDER BY 1"""
 
 
 def _slots(sight: Sight) -> List[str]:
@@ -24,9 +26,11 @@ def _slots(sight: Sight) -> List[str]:
 
 def _slot(row: Dict[str, Any]) -> str:
     kind = f"logical slot {row['name']} of {row['database']} ({row['plugin']})" if row["plugin"] else ""
-    who = f"read by {row['application'] or 'somebody'} from {row['address'] or 'the socket'}"
+    role = f" as {row['role']}" if row["plugin"] and row["role"] else ""
+    who = f"read by {row['application'] or 'somebody'}{role} from {row['address'] or 'the socket'}"
     kept = "lost" if row["status"] == "lost" else f"{amount(row['kept'] or 0)} of WAL kept"
-    return f"{kind or 'physical slot ' + row['name']}: {who if row['active'] else 'nobody reads it'}, {kept}"
+    came = f", confirmed up to {row['confirmed']}" if row["confirmed"] else ""
+    return f"{kind or 'physical slot ' + row['name']}: {who if row['active'] else 'nobody reads it'}{came}, {kept}"
 
 
 def _is_ours(sight: Sight, row: Dict[str, Any]) -> bool:
@@ -129,8 +133,11 @@ CHECKS = (
         name=CheckName.REPLICATION_SLOTS,
         severity=Severity.WARN,
         sides=HERE,
-        why="DB_A has none of these slots: whoever reads by them loses its place, or its stream",
-        do="have each reader stop and finish before the window and start afresh from DB_A after cutover; drop slots that nobody reads",
+        why="DB_A has none of these slots, for it is a standby until it is upgraded: whoever reads by them loses its place, or its stream; one"
+        " that reads by a logical slot is sent everything up to the fence by the seal, within graceSeconds, and then ended",
+        do="drop slots that nobody reads; for each logical one, once DB_A is open: make a slot there, have the reader take a snapshot or go on"
+        " from it, and compare (logicalSlots among what the step client-gate told says how far each came); drop the old slots then, they"
+        " fill the old primary's disk",
         look=_slots,
     ),
     Check(

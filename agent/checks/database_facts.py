@@ -10,7 +10,7 @@ from agent.checks import room, storage, versions
 from agent.checks.check import OLD_DATABASES, Side
 from agent.checks.each_database import CONNECTABLE, in_each
 from agent.checks.sight import Sight
-from agent.client_sessions import CLIENTS
+from agent.client_sessions import CLIENTS, FOLLOWING
 
 Look = Callable[[Sight], Any]
 
@@ -140,7 +140,7 @@ def _client_sessions(sight: Sight) -> Dict[str, int]:
     """Address -> the sessions of clients from there; `socket` for those of the server itself. Not this one."""
     rows = sight.rows(
         "SELECT coalesce(host(client_addr), 'socket') AS address, count(*) AS sessions FROM pg_stat_activity"
-        f" WHERE {CLIENTS} AND pid <> pg_backend_pid() AND application_name <> 'pgleap' GROUP BY 1 ORDER BY 1"
+        f" WHERE {CLIENTS} AND NOT {FOLLOWING} AND pid <> pg_backend_pid() AND application_name <> 'pgleap' GROUP BY 1 ORDER BY 1"
     )
     return {row["address"]: int(row["sessions"]) for row in rows}
 

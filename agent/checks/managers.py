@@ -29,7 +29,7 @@ PRELOADED = (
     "pg_cron", "timescaledb", "pg_partman_bgw", "pglogical", "bdr", "citus", "pg_squeeze", "powa", "pg_net", "pgq", "pg_dbms_job",
     "pg_timetable", "age_scheduler", "spock",
 )  # fmt: skip
-# These alone the step `ready` refuses (agent/seal.py).
+# These the step `ready` refuses by their names (agent/seal.py), and whatever else runs in a database.
 REFUSED = ("pg_cron", "pg_partman_bgw", "timescaledb")
 # PostgreSQL's own, 12 to 18 (pgstatfuncs.c, GetBackendTypeDesc; bgworker names in contrib), and whoever came as a client.
 OWN = (
@@ -120,7 +120,8 @@ def _background_workers(sight: Sight) -> List[str]:
     )
     for row in rows:
         where = f" in {row['database']}" if row["database"] else ""
-        found.append(f"the background worker {row['worker']}{where} ({row['workers']})")
+        refused = ": the step `ready` refuses it" if row["database"] else ""
+        found.append(f"the background worker {row['worker']}{where} ({row['workers']}){refused}")
     return found
 
 

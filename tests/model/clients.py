@@ -131,6 +131,24 @@ class Holder(Direct):
             world.acknowledged.update(cluster.commit(session, world.clock))
 
 
+@dataclass(eq=False)
+class Consumer(Direct):
+    """It follows by a logical slot of its own, and now and then stops to write: a walsender with a database speaks SQL."""
+
+    def connect(self, world: World) -> None:
+        super().connect(world)
+        if self.session is not None:
+            self.session.kind = "walsender"
+
+    def work(self, world: World, cluster: Cluster, session: Session) -> None:
+        if not session.follows:
+            cluster.consumed.setdefault(self.user, cluster.lsn)
+            session.follows, session.state, session.since = self.user, "active", world.clock
+        elif world.rng.random() < 0.3:
+            session.follows, session.state, session.since = "", "idle", world.clock
+            write(world, cluster, session, read_write=True)
+
+
 def leads(machine: Machine, name: str) -> str:
     """Where a name leads on a server, "" if nowhere."""
     return _names(machine.text(HOSTS)).get(name, "")
@@ -163,6 +181,7 @@ def clients_of(settings: Settings) -> list[Client]:
         Direct(primary, "postgres", to=primary),
         *(Direct(on[-1], "batch", to=to) for to in (primary, target)),
         *(kind(on[0], "app", to=to) for kind in (Sleeper, Holder) for to in (primary, target)),
+        *(Consumer(on[0], "cdc", to=to) for to in (primary, target)),
     ]
 
 

@@ -15,6 +15,8 @@ DEFAULTS = {
     "synchronous_standby_names": "",
     "port": "5432",
 }
+# Whose sessions speak SQL for somebody else.
+CLIENT_KINDS = ("client backend", "walsender")
 # Of the WAL, in bytes: what a switch fills up, and what stands at the beginning of each.
 SEGMENT, PAGE_HEADER = 0x1000, 40
 # Roles with a setting of their own, as `ALTER ROLE ... SET default_transaction_read_only = off` makes one.
@@ -32,7 +34,8 @@ class DatabaseError(Exception):
 @dataclass(eq=False)
 class Session:
     """A backend. `address` is None over the socket; `ids` are the writes of its transaction; one that is `entering` has been
-    let in by the rules and does not show in pg_stat_activity yet; one that is `ending` was told to, and may have one act left."""
+    let in by the rules and does not show in pg_stat_activity yet; one that is `ending` was told to, and may have one act left. A walsender
+    with a database `follows` by a slot, or speaks SQL."""
 
     pid: int
     user: str
@@ -46,6 +49,7 @@ class Session:
     over: bool = False
     read_only: bool | None = None
     xid: int | None = None
+    follows: str = ""
     ids: list[int] = field(default_factory=list)
 
 
@@ -61,7 +65,8 @@ class Subscription:
 @dataclass(eq=False)
 class Cluster:
     """One cluster. `log` is its WAL: positions and the write ids committed there; `receives` while a standby streams. `logical` are
-    the slots of subscribers, with the position up to which each has applied; `held` are those of them that a walsender holds.
+    the slots of subscribers, with the position up to which each has applied; `held` are those of them that a walsender holds. `consumed` are the
+    fleet's own slots, with the position up to which each was sent and has confirmed.
     `configured` are those of its running `settings` that are no defaults.
     `in_the_way`: a row of this cluster's own at which its apply worker stops, as `disable_on_error` has it."""
 
@@ -79,6 +84,7 @@ class Cluster:
     slots: set[str] = field(default_factory=set)
     logical: dict[str, int] = field(default_factory=dict)
     held: set[str] = field(default_factory=set)
+    consumed: dict[str, int] = field(default_factory=dict)
     subscription: Subscription | None = None
     in_the_way: bool = False
     prepared: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
@@ -218,8 +224,8 @@ class Cluster:
 
     @property
     def clients(self) -> list[Session]:
-        """Sessions that are neither pgleap's nor PostgreSQL's own, those that are just being let in included."""
-        return [session for session in self.sessions if session.kind == "client backend" and not _is_ours(session.user)]
+        """Sessions that are neither pgleap's nor PostgreSQL's own, those that are just being let in included, and walsenders with a database."""
+        return [session for session in self.sessions if session.kind in CLIENT_KINDS and not _is_ours(session.user)]
 
     def halt(self) -> None:
         """No process of it is left: what was not committed is gone."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from agent.server import Completed
 from tests.model import passwords
 from tests.model.clients import leads
-from tests.model.cluster import Cluster
+from tests.model.cluster import CLIENT_KINDS, Cluster
 from tests.model.configuration import HBA
 from tests.model.psql import password_in, psql
 from tests.model.systemd import systemctl, systemd_run
@@ -87,7 +87,7 @@ def _ps(machine: Machine, call: Call) -> Completed:
     lines = [f"{parent + 90_000} postgres: checkpointer\n"]
     for session in cluster.sessions:
         place = f"{session.address}(40000)" if session.address else "[local]"
-        title = "autovacuum worker app" if session.kind != "client backend" else f"{session.user} app {place}"
+        title = "autovacuum worker app" if session.kind not in CLIENT_KINDS else f"{session.user} app {place}"
         lines.append(f"{session.pid} postgres: {title}\n")
     return done("".join(lines))
 

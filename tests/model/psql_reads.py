@@ -51,6 +51,22 @@ def _log_file(asked: Asked, sql: str) -> list[Row]:
     return [{"file": "", "data": asked.cluster.data}]
 
 
+@TABLE.query("backend_type AS worker, datname AS database")
+def _workers(asked: Asked, sql: str) -> list[Row]:
+    return []
+
+
+@TABLE.query("s.confirmed_flush_lsn::text AS confirmed")
+def _consumers(asked: Asked, sql: str) -> list[Row]:
+    follow = {session.follows: session for session in asked.cluster.sessions if not session.entering}
+    rows: list[Row] = []
+    for slot, at in sorted(asked.cluster.consumed.items()):
+        who = follow.get(slot)
+        sent = {"sent": lsn_text(at), "consumer": who.user} if who is not None else {"sent": None, "consumer": None}
+        rows.append({"slot": slot, "database": "app", "plugin": "pgoutput", "confirmed": lsn_text(at), **sent})
+    return rows
+
+
 @TABLE.query("FROM pg_database WHERE datallowconn")
 def _databases(asked: Asked, sql: str) -> list[Row]:
     return [{"datname": DATABASE}]
@@ -211,7 +227,8 @@ def _count_prepared(asked: Asked, sql: str) -> str:
 
 @TABLE.statement("SELECT (SELECT count(*) FROM pg_stat_activity WHERE ")
 def _count_clients(asked: Asked, sql: str) -> str:
-    return str(sum(not session.entering for session in asked.cluster.clients))
+    blind = "FROM pg_stat_replication" in sql
+    return str(sum(not session.entering and not (blind and session.follows) for session in asked.cluster.clients))
 
 
 @TABLE.statement("SELECT 1;")

@@ -18,9 +18,10 @@ TABLE = Table()
 @TABLE.query("'the socket'")
 def _end_clients(asked: Asked, sql: str) -> list[Row]:
     late = "CASE WHEN client THEN pg_terminate_backend(pid)" in sql
+    stay = "FROM pg_stat_replication" in sql
     rows = []
     for session in [found for found in asked.cluster.sessions if not found.entering]:
-        client = session in asked.cluster.clients
+        client = session in asked.cluster.clients and not (stay and session.follows)
         ended = client and (late or _is_idle(asked, session))
         if ended:
             _terminate(asked, session)

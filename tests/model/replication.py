@@ -34,6 +34,7 @@ def go_on(world: World, machine: Machine, cluster: Cluster) -> None:
             cluster.record(hint)
         _autovacuum(world, cluster)
         _let_go(world, cluster)
+        _send(world, cluster)
         _follow(world, machine, cluster)
 
 
@@ -69,6 +70,13 @@ def _follow(world: World, machine: Machine, cluster: Cluster) -> None:
         found.logical[mine.slot] = lsn
     if machine.name not in world.lagging or len(ahead) <= 1:
         found.logical[mine.slot] = found.lsn
+
+
+def _send(world: World, cluster: Cluster) -> None:
+    """Whoever follows by a slot of the fleet's own is sent what there is, sooner or later, and confirms it."""
+    for session in cluster.sessions:
+        if session.follows and world.rng.random() < 0.5:
+            cluster.consumed[session.follows] = cluster.lsn
 
 
 def _let_go(world: World, cluster: Cluster) -> None:

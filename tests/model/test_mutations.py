@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from agent import authority, coming_back, journal, major_upgrade, new_replica, old_primary_gate, retirement, seal
+from agent.client_sessions import FOLLOWING, INSIDE
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
 from agent.report import Facts
 from agent.states import Phase
-from tests.model.clients import write
+from tests.model.clients import Consumer, write
 from tests.model.declared import steps
 from tests.model.engine import run_step
 from tests.model.moves import Scene, States
@@ -51,6 +52,18 @@ def test_the_seal_ends_no_old_session(states: States, monkeypatch: pytest.Monkey
     monkeypatch.setattr(seal, "_end_clients", lambda postgres, old_rules, grace: 0)
     with states.begun("prepare") as scene:
         assert "clients can commit on db1, whose journal says sealed" in forward(scene, Phase.READONLY)
+
+
+def test_the_seal_leaves_whoever_streams(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A walsender with a database stops streaming and commits, after the fence and after the release."""
+    monkeypatch.setattr(seal, "INSIDE", f"{INSIDE} AND NOT {FOLLOWING}")
+    with states.begun("prepare") as scene:
+        (consumer,) = (one for one in scene.world.clients if isinstance(one, Consumer) and one.to == "db1")
+        while consumer.session is None or not consumer.session.follows:
+            consumer.act(scene.world)
+        scene.world.clients.remove(consumer)  # it goes on streaming, until it has something to write
+        scene.up(Phase.READONLY, 1)
+        assert "clients can commit on db1, whose journal says sealed" in "\n".join(scene.world.violations)
 
 
 def test_the_journal_is_written_after_the_act(states: States, monkeypatch: pytest.MonkeyPatch) -> None:

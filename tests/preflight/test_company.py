@@ -14,6 +14,7 @@ from agent.check_names import CheckName
 from agent.own_names import PUBLICATION, SLOT
 from agent.publisher import slot_of
 from tests.preflight.databases import BINARIES, Database, running
+from tests.preflight.standbys import until
 
 pytestmark = [
     pytest.mark.postgres,
@@ -63,6 +64,20 @@ def test_whoever_reads_a_slot_is_told(database: Database, tmp_path: Path) -> Non
         with _reader(database, "127.0.0.1", tmp_path):
             assert database.found(CheckName.REPLICATION_SLOTS) == []
             assert len(database.found(CheckName.REPLICATION_SLOTS, databases={"db1": "10.0.0.9"})) == 1
+
+
+def test_a_logical_consumer_is_told(database: Database) -> None:
+    """It is ended by the seal, and its slot does not come along: whose it is, and how far it came."""
+    with _slot(database, "cdc", "test_decoding"):
+        where = ["-h", "127.0.0.1", "-p", str(database.port), "-U", "postgres", "-d", "postgres"]
+        program = [str(database.bin / "pg_recvlogical"), *where, "--slot", "cdc", "--start", "--no-loop", "-f", "-"]
+        with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as consumer:
+            until(database, "SELECT count(*) = 1 FROM pg_stat_replication WHERE state = 'streaming'")
+            (found,) = database.found(CheckName.REPLICATION_SLOTS)
+            consumer.terminate()
+        until(database, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = 'cdc'")
+    told = "logical slot cdc of postgres (test_decoding): read by pg_recvlogical as postgres from 127.0.0.1, confirmed up to "
+    assert found.startswith(told)
 
 
 @contextmanager
