@@ -8,7 +8,6 @@ from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from agent import catalog, coverage, functions
-from agent.catalog import Fingerprint
 from agent.coverage import Table
 from agent.own_names import PUBLICATION
 from agent.postgres import Postgres, wait_until
@@ -41,8 +40,8 @@ def make_ready(postgres: Postgres, left_out: Sequence[str], jobs: int, compared:
     # A database that was made since the fence was prepared has no functions to be compared by; it is told to have no slot.
     found = {database: tables for database, (comparable, tables) in seen if comparable or not compared}
     _remember_identities(postgres.server, found)
-    fingerprints = side_by_side(lambda one: _publish(postgres, one, found.get(one)), databases, jobs)
-    postgres.server.write_json(BASELINE_FILE, catalog.whole(postgres, dict(zip(databases, fingerprints))))
+    side_by_side(lambda one: _publish(postgres, one, found.get(one)), databases, jobs)
+    postgres.server.write_json(BASELINE_FILE, catalog.take(postgres, jobs))
     carried = sum(table.is_covered for tables in found.values() for table in tables)
     progress(f"ready to lead a stream back: {carried} tables in {len(found)} databases")
     return [f"made {len(found)} slots for a stream back"]
@@ -63,10 +62,10 @@ def _remember_identities(server: Server, found: Dict[str, List[Table]]) -> None:
     server.write_json(IDENTITIES_FILE, before)
 
 
-def _publish(postgres: Postgres, database: str, tables: Optional[Sequence[Table]]) -> Fingerprint:
-    """Make publication and slot of a database, but for None; its fingerprint from then on."""
-    statements = [] if tables is None else _publication(database, tables)
-    return catalog.fingerprint(postgres.each_rows([catalog.IN_DATABASE], database, after=statements)[0])
+def _publish(postgres: Postgres, database: str, tables: Optional[Sequence[Table]]) -> None:
+    """Make publication and slot of a database, but for None."""
+    if tables is not None:
+        postgres.execute("\n".join(_publication(database, tables)), database, writing=True)
 
 
 def _publication(database: str, tables: Sequence[Table]) -> List[str]:
