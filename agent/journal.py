@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any, Dict, Iterator, Mapping, Optional
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 from agent import identity
 from agent.places import INSTALLED
@@ -46,7 +46,8 @@ class Journal:
     """What a database server remembers. `epoch` rises with every change of authority; `renounced` is the highest epoch whose
     authority DB_A has given up for good; `upgraded_at` the fence at which DB_A was promoted; `must_apply` DB_A's own fence, up to
     which an old primary that took the authority back has to follow before it opens; `alone` says that DB_A opened without the old
-    primary, and on an old replica, that it may have.
+    primary, and on an old replica, that it may have; `compare` are the tables (database, schema, name) whose contents have to be equal at
+    DB_A's fence, for equal row counts prove nothing of them.
 
     Whose it is: `machine` and `cluster` (see identity), "" in a journal of before they were kept. `serial` counts how often it was
     written; `seen` is the other side's. Two journals that differ in these alone say the same."""
@@ -65,6 +66,7 @@ class Journal:
     cluster: str = field(default="", compare=False)
     serial: int = field(default=0, compare=False)
     seen: Optional[Seen] = field(default=None, compare=False)
+    compare: Tuple[Tuple[str, str, str], ...] = ()
 
     def to_json(self) -> Dict[str, Any]:
         return {
@@ -82,6 +84,7 @@ class Journal:
             "cluster": self.cluster,
             "serial": self.serial,
             "seen": vars(self.seen) if self.seen else None,
+            "compare": [list(table) for table in self.compare],
         }
 
 
@@ -105,6 +108,7 @@ def from_json(found: Mapping[str, Any]) -> Journal:
             cluster=found.get("cluster", ""),
             serial=found.get("serial", 0),
             seen=Seen(**found["seen"]) if found.get("seen") else None,
+            compare=tuple((database, schema, name) for database, schema, name in found.get("compare", [])),
         )
     except (KeyError, TypeError, ValueError) as wrong:
         raise Refusal(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -137,7 +138,39 @@ def _identity_back(table: str, was: str) -> str:
     )
 
 
+@dataclass(frozen=True)
+class Since:
+    """What became of DB_A since it was ready to open: what the stream does not carry, in sentences, and the tables (database, schema, name)
+    that may differ though their row counts do not: those whose rows were written anew, and those without a key whose values can be equal and
+    not the same."""
+
+    changes: List[str]
+    compare: Tuple[Tuple[str, str, str], ...]
+
+
 def changes(postgres: Postgres, jobs: int) -> List[str]:
     """What was made, changed or dropped on DB_A since it was ready to open, and the stream does not carry."""
+    return since(postgres, jobs).changes
+
+
+def since(postgres: Postgres, jobs: int) -> Since:
+    """The same, and what has to be compared. Nothing of a DB_A that leads no stream back."""
     baseline = postgres.server.read_json(BASELINE_FILE)
-    return catalog.differences(baseline, catalog.take(postgres, jobs)) if baseline else []
+    if not baseline:
+        return Since([], ())
+    rows = catalog.rows_of(postgres, jobs)
+    now = {database: catalog.fingerprint(found) for database, found in rows.items()}
+    databases = [database for database in rows if database]
+    side_by_side = postgres.server.side_by_side
+    tables = zip(databases, side_by_side(partial(_tables, postgres), databases, jobs))
+    loose = [(database, one.schema, one.table) for database, found in tables for one in found if one.loose]
+    rewritten = [
+        (database, *table)
+        for database in databases
+        for table in catalog.rewritten(baseline.get(database, {}), rows[database])
+    ]
+    return Since(catalog.differences(baseline, now), tuple(sorted({*loose, *rewritten})))
+
+
+def _tables(postgres: Postgres, database: str) -> List[Table]:
+    return coverage.tables(postgres, database, [], postgres.cluster.version)

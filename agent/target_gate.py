@@ -5,9 +5,21 @@ DB_A still has the old primary's configuration."""
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-from agent import access, advice, authority, configuration, consumers, journal, old_replicas, seal, statistics
+from agent import (
+    access,
+    advice,
+    authority,
+    configuration,
+    consumers,
+    journal,
+    old_replicas,
+    publisher,
+    seal,
+    statistics,
+)
+from agent.checks.wording import few
 from agent.gate_facts import facts_of, refuse_a_replica
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
@@ -47,7 +59,12 @@ def _seal_for_way_back(desired: Mapping[str, Any], postgres: Postgres, own: Jour
     progress("refusing clients: from here on writes are refused")
     changed = seal.seal(postgres, desired["readers"], float(desired["graceSeconds"]))
     fence = seal.take_fence(postgres)
-    own = journal.update(postgres.server, authority=Authority.SEALED, fence=fence, renounced=own.epoch)
+    since = publisher.since(postgres, int(desired["jobs"]))
+    if own.authority is Authority.HOLDS:
+        _refuse_changes(since.changes, desired, own)
+    own = journal.update(
+        postgres.server, authority=Authority.SEALED, fence=fence, renounced=own.epoch, compare=since.compare
+    )
     changed.append(f"fence at transaction id {fence.xid}, {fence.lsn}; renounced epoch {own.epoch}")
     # It may have been released to DB_A anew, and not opened since.
     own, renounced = _renounce(own, other, postgres)
@@ -57,6 +74,23 @@ def _seal_for_way_back(desired: Mapping[str, Any], postgres: Postgres, own: Jour
         "the old primary follows up to this fence, and opens only then",
         own,
         consumers.told(postgres.server, own.fence),
+    )
+
+
+def _refuse_changes(changes: Sequence[str], desired: Mapping[str, Any], own: Journal) -> None:
+    """What was made after `ready` had looked is found now that nothing more can be. Raises Refusal before anything is renounced: DB_A still
+    holds the authority, and opens again in cutover."""
+    if not changes:
+        return
+    if desired.get("acceptDataLoss") is True:
+        progress(f"given up, for the stack says acceptDataLoss: {'; '.join(changes)}")
+        return
+    next_round = advice.higher(own.round)
+    raise Refusal(
+        "nothing made, changed or dropped on DB_A that the stream back does not carry, while it was sealed",
+        "; ".join(few(changes)),
+        f"have DB_A open again with all that it took, and mend it there: {advice.to(Phase.CUTOVER, next_round)}; or, to lose it on the"
+        f" way back: {advice.give_up(Phase.UPGRADE, next_round)}",
     )
 
 

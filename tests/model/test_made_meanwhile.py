@@ -1,0 +1,43 @@
+"""What clients make on DB_A after `ready` has looked, and before DB_A is sealed: minutes, where servers are drained."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.states import Phase
+from tests.model.moves import Scene, States
+
+
+def make_a_table_before_the_seal(scene: Scene, round_: int) -> str:
+    """Go back from cutover; what was said."""
+
+    def made(step: str) -> None:
+        if step == "db-a-client-gate":
+            (cluster,) = scene.world.target.running()
+            cluster.catalog["table public.late"] = ""
+
+    return scene.up(Phase.UPGRADE, round_, before_step=made).said
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_table_that_was_made_after_ready_looked(states: States, dies: bool) -> None:
+    """The stream does not carry it: it was lost in silence, with all its rows."""
+    with states.begun("cutover") as scene:
+        said = make_a_table_before_the_seal(scene, 2)
+        assert "table public.late was made" in said
+        if dies:
+            (cluster,) = scene.world.target.running()
+            scene.world.target.stop(cluster, crash=True)
+            scene.world.target.start(cluster)
+        back = scene.up(Phase.CUTOVER, 3)
+        assert back.arrived, back.said
+        assert scene.takes_writes("db-a")
+        again = scene.up(Phase.UPGRADE, 4)
+        assert "table public.late was made" in again.said
+        (cluster,) = scene.world.target.running()
+        del cluster.catalog["table public.late"]
+        for phase, round_ in ((Phase.CUTOVER, 5), (Phase.UPGRADE, 6), (Phase.PREPARE, 7)):
+            mended = scene.up(phase, round_)
+            assert mended.arrived, mended.said
+        assert scene.takes_writes("db1")
+        assert scene.world.violations == []
