@@ -34,6 +34,8 @@ def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:
             "no postmaster",
             f"start it, or mend pgleap:postgres (unit {cluster.unit})",
         )
+    if server.path(cluster.hba_file).exists():
+        _refuse_elsewhere(postgres)
     changed = write_rules(server, cluster, readers, is_sealed(server, cluster))
     # A run before this one may have died between writing the rules and having them read, or before the role was made.
     if changed or postgres.answers() is not None:
@@ -70,9 +72,41 @@ def write_rules(
             raise Refusal(f"the file {file}", "none", "mend pgleap:postgres (layout, cluster, old.config)")
         text = _text(server, file)
         if render(text) != text:
-            server.write_durably(file, render(text).encode(errors="surrogateescape"))
+            put(server, file, render(text))
             changed.append(f"wrote {file}")
     return changed
+
+
+def put(server: Server, file: str, text: str) -> None:
+    """Replace a rule file. Raises Refusal if it cannot be."""
+    try:
+        server.write_durably(file, text.encode(errors="surrogateescape"))
+    except OSError as error:
+        raise Refusal(
+            f"{file} to be replaced",
+            f"{error.strerror or error}",
+            f"look for a full disk, an immutable file (`chattr -ia {file}`) or a mount over it; then run `pulumi up` again",
+        ) from error
+
+
+def _refuse_elsewhere(postgres: Postgres) -> None:
+    """Rules in a file that PostgreSQL does not read let nobody in and refuse nobody. Asked before they are written for the first time,
+    while the fleet's own rules let the superuser in; if they do not, what follows says so. Raises Refusal."""
+    server, cluster, superuser = postgres.server, postgres.cluster, postgres.as_superuser()
+    if client_rules.split(_text(server, cluster.hba_file))[0] or superuser.answers() is not None:
+        return
+    there = superuser.row("SELECT current_setting('hba_file') AS hba, current_setting('ident_file') AS ident")
+    for setting, read, ours in (
+        ("hba_file", there["hba"], cluster.hba_file),
+        ("ident_file", there["ident"], cluster.ident_file),
+    ):
+        if server.path(read).resolve() != server.path(ours).resolve():
+            raise Refusal(
+                f"PostgreSQL to read its rules from {ours}",
+                f"{setting} is {read}",
+                f"take {setting} out of the settings and put the rules there (a link to another place is well), then restart;"
+                " or name that folder in pgleap:postgres (old.config)",
+            )
 
 
 def _text(server: Server, file: str) -> str:

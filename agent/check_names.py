@@ -37,6 +37,10 @@ class CheckName(str, Enum):
     SETTINGS_GONE = "settings-gone"
     SETTINGS_REFUSED = "settings-refused"
     SETTINGS_CHANGED = "settings-changed"
+    RULE_FILES = "rule-files"
+    ALTER_SYSTEM = "alter-system"
+    NOT_LOADED = "not-loaded"
+    PENDING_RESTART = "pending-restart"
     AUTHENTICATION_RULES = "authentication-rules"
     AUTHENTICATION = "authentication"
     # What there is of it, and whether there is room.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any, List, Mapping
 
-from agent import client_rules, credentials, functions, rehearsal
+from agent import access, client_rules, credentials, functions, rehearsal
 from agent.client_rules import REHEARSAL
 from agent.cluster import from_desired
 from agent.postgres import Postgres
@@ -52,6 +52,6 @@ def write_rules(postgres: Postgres, reader: str) -> List[str]:
         wanted = client_rules.with_rehearsal(text, reader) if reader else client_rules.without_rehearsal(text)
         if wanted == text:
             return []
-        server.write_durably(file, wanted.encode(errors="surrogateescape"))
+        access.put(server, file, wanted)
     postgres.reload()
     return [f"{'let the rehearsal in in' if reader else 'took the rehearsal out of'} {file}"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional
 
-from agent import client_rules, publisher
+from agent import access, client_rules, publisher
 from agent.cluster import from_desired
 from agent.postgres import Postgres, wait_until
 from agent.report import Facts, Refusal
@@ -43,7 +43,7 @@ def _let_in(postgres: Postgres, standbys: Mapping[str, str], user: str) -> List[
     wanted = client_rules.with_standbys(text, user, list(standbys.values()), method)
     changed = []
     if wanted != text:
-        server.write_durably(file, wanted.encode(errors="surrogateescape"))
+        access.put(server, file, wanted)
         changed.append(f"wrote {file}")
     postgres.reload()  # always: a run before this one may have died between writing the rules and having them read
     return changed

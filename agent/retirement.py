@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, List, Mapping
 
 from agent import base_backup
-from agent.access import is_sealed
+from agent.access import is_sealed, put
 from agent.client_rules import with_seal
 from agent.cluster import from_desired
 from agent.postgres import Postgres
@@ -44,5 +44,5 @@ def _close(postgres: Postgres) -> None:
 def _seal(postgres: Postgres, sealed: bool) -> None:
     file = postgres.cluster.hba_file
     text = postgres.server.path(file).read_bytes().decode(errors="surrogateescape")
-    postgres.server.write_durably(file, with_seal(text, sealed).encode(errors="surrogateescape"))
+    put(postgres.server, file, with_seal(text, sealed))
     postgres.reload()

@@ -221,9 +221,10 @@ class Server:
         """Replace a file in one moment, and on the disk before this returns.
 
         The old file's mode, owner and extended attributes (SELinux labels) stay unless `mode` or `owner` (uid, gid) say otherwise.
-        Two processes may write one file at once: the file is then one of the two, and whole.
+        Two processes may write one file at once: the file is then one of the two, and whole. A link stays one, and leads to the new file.
         """
         target = self.path(absolute)
+        target = target.resolve() if target.is_symlink() else target
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary.clean(target)
         old = target.stat() if target.exists() else None

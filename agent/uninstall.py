@@ -12,7 +12,17 @@ import shutil
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Tuple
 
-from agent import client_rules, functions, hosts_file, journal, new_cluster, new_replica, offline_tasks, statistics
+from agent import (
+    access,
+    client_rules,
+    functions,
+    hosts_file,
+    journal,
+    new_cluster,
+    new_replica,
+    offline_tasks,
+    statistics,
+)
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.cluster import Cluster, from_desired
 from agent.detached import Run
@@ -141,7 +151,7 @@ def _take_away_rules(server: Server, cluster: Cluster) -> List[str]:
         text = server.path(file).read_bytes().decode(errors="surrogateescape")
         without = client_rules.without_rules(text)
         if without != text:
-            server.write_durably(file, without.encode(errors="surrogateescape"))
+            access.put(server, file, without)
             changed.append(f"took pgleap's lines out of {file}")
     return changed
 

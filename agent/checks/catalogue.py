@@ -16,10 +16,10 @@ from agent.checks.sight import Sight
 # By side: the modules beside this one that have checks for it.
 MODULES: Dict[Side, Tuple[str, ...]] = {
     Side.OLD_PRIMARY: (
-        "versions", "replication", "extensions", "objects", "collations", "build", "authentication", "storage", "room", "company",
+        "versions", "replication", "extensions", "objects", "collations", "build", "configured", "authentication", "storage", "room", "company",
         "managers", "bystanders", "fence", "archive", "activity", "statements", "reverse", "reach",
     ),
-    Side.OLD_REPLICA: ("versions", "replication", "collations", "room", "managers", "bystanders", "reach"),
+    Side.OLD_REPLICA: ("versions", "replication", "collations", "configured", "room", "managers", "bystanders", "reach"),
     Side.TARGET: (
         "versions", "upgrade_check", "extensions", "preload", "collations", "build", "settings_check", "room", "managers", "reach",
     ),

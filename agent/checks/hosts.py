@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import array
-import fcntl
-import os
 import re
-from pathlib import Path
 from typing import Dict, Iterator, List, Optional
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side
+from agent.checks.files import irreplaceable
 from agent.checks.sight import Sight
 from agent.hosts_file import HOSTS, RECORD
 
-# linux/fs.h; chattr(1) calls them i and a. The request number is that of a 64-bit machine, which every server of a fleet is.
-FS_IOC_GETFLAGS = 0x80086601
-FLAGS = {0x10: "immutable (lsattr shows i)", 0x20: "append-only (lsattr shows a)"}
-ROOM = 1_000_000  # bytes: a hosts file of ten thousand lines and its copies
 CLOUD_CONFIG = "/etc/cloud/cloud.cfg"
 CLOUD_FOLDER = "/etc/cloud/cloud.cfg.d"
 # What the instance's user data say, merged: last, so it wins.
@@ -52,31 +45,7 @@ def _irreplaceable(sight: Sight) -> Iterator[str]:
         yield f"{HOSTS} is a link to {path.readlink()}"
     elif not path.is_file():
         yield f"{HOSTS} is {'no plain file' if path.exists() else 'not there'}"
-    else:
-        flags = _flags(path)
-        yield from (f"{HOSTS} is {said}" for flag, said in FLAGS.items() if flags & flag)
-    # A line's fifth field is where it is mounted (proc_pid_mountinfo(5)).
-    mounted = [line.split()[4] for line in (sight.text("/proc/self/mountinfo") or "").splitlines()]
-    if HOSTS in mounted:
-        yield f"{HOSTS} is a mount of its own (a container's, or a bind mount), which cannot be replaced"
-    there = os.statvfs(path.parent)
-    if there.f_flag & os.ST_RDONLY:
-        yield f"{path.parent} is on a file system that is mounted read-only"
-    elif there.f_bfree * there.f_frsize < ROOM:
-        yield f"{path.parent} is on a file system with {there.f_bfree * there.f_frsize} bytes free"
-    elif there.f_files and there.f_ffree < 10:
-        yield f"{path.parent} is on a file system with {there.f_ffree} inodes free"
-
-
-def _flags(path: Path) -> int:
-    """The file's attributes as chattr(1) sets them; 0 where the file system has none."""
-    held = array.array("l", [0])
-    try:
-        with path.open("rb") as file:
-            fcntl.ioctl(file, FS_IOC_GETFLAGS, held, True)
-    except OSError:
-        return 0
-    return held[0]
+    yield from irreplaceable(sight, HOSTS)
 
 
 def _broken_record(sight: Sight) -> Iterator[str]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from agent import client_rules
+from agent import access, client_rules, uninstall
 from agent.client_rules import BEGIN, END, REHEARSAL_BEGIN, REHEARSAL_END, SEALED, STANDBYS_BEGIN, STANDBYS_END
+from agent.cluster import from_desired
+from agent.postgres import Postgres
 from agent.report import Refusal
+from tests.agent.fake_server import FakeServer
 
 HBA = "# comment\nlocal all postgres peer\nhost all all 10.0.0.0/8 scram-sha-256\n"
 NEW = "host all reporting 10.9.0.0/16 scram-sha-256\n"
@@ -127,3 +131,68 @@ def test_a_retired_server_is_sealed_whatever_became_of_its_block() -> None:
         sealed = client_rules.with_seal(text, sealed=True)
         assert client_rules.holds(sealed)
         assert not client_rules.is_sealed(client_rules.with_seal(sealed, sealed=False))
+
+
+def postgres(root: Path, hba: Path) -> Postgres:
+    """A cluster that keeps its rules there."""
+    config = root / "etc/postgresql/15/main"
+    config.mkdir(parents=True)
+    (config / "pg_ident.conf").write_text(IDENT)
+    (config / "pg_hba.conf").symlink_to(hba)
+    debian = {"version": 15, "layout": "debian", "cluster": "main", "port": 5432, "superuser": "postgres"}
+    return Postgres(FakeServer(root), from_desired(debian), "10.0.0.1")
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """A plain file in its place was a fork of the company's rules, and stayed so after pgleap was gone."""
+    hba = tmp_path / "srv/pg_hba.conf"
+    hba.parent.mkdir()
+    hba.write_text(HBA)
+    mine = postgres(tmp_path, hba)
+    file = mine.server.path(mine.cluster.hba_file)
+    assert access.write_rules(mine.server, mine.cluster, READERS, sealed=True)
+    assert file.is_symlink()
+    assert client_rules.holds(hba.read_text())
+    assert uninstall._take_away_rules(mine.server, mine.cluster)
+    assert (file.is_symlink(), hba.read_text()) == (True, HBA)
+    assert mine.server.path(mine.cluster.ident_file).read_text() == IDENT
+
+
+def test_a_file_that_cannot_be_replaced_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A traceback names no file and no way out."""
+    hba = tmp_path / "pg_hba.conf"
+    hba.write_text(HBA)
+    mine = postgres(tmp_path, hba)
+
+    def immutable(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(FakeServer, "write_durably", immutable)
+    for act in (
+        lambda: access.write_rules(mine.server, mine.cluster, READERS, sealed=True),
+        lambda: access.put(mine.server, mine.cluster.hba_file, ""),
+    ):
+        with pytest.raises(Refusal, match="to be replaced"):
+            act()
+
+
+@pytest.mark.parametrize("setting", ["hba_file", "ident_file"])
+def test_rules_that_postgresql_reads_elsewhere_are_refused_before_any_is_written(
+    tmp_path: Path, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was written there let nobody in, and the refusal was about a login."""
+    hba = tmp_path / "pg_hba.conf"
+    hba.write_text(HBA)
+    mine = postgres(tmp_path, hba)
+    read = {
+        "hba": mine.cluster.hba_file,
+        "ident": mine.cluster.ident_file,
+        setting.removesuffix("_file"): "/etc/site.conf",
+    }
+    monkeypatch.setattr(Postgres, "is_running", lambda _: True)
+    monkeypatch.setattr(Postgres, "answers", lambda _: None)
+    monkeypatch.setattr(Postgres, "row", lambda *_: read)
+    with pytest.raises(Refusal, match="to read its rules from") as refused:
+        access.have_way_in(mine, READERS)
+    assert refused.value.found == f"{setting} is /etc/site.conf"
+    assert hba.read_text() == HBA

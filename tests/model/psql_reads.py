@@ -22,6 +22,12 @@ IDENTITY = "identity public.log"
 # What a cluster says of itself.
 
 
+@TABLE.query("current_setting('hba_file') AS hba")
+def _places(asked: Asked, sql: str) -> list[Row]:
+    config = asked.cluster.config
+    return [{"hba": f"{config}/pg_hba.conf", "ident": f"{config}/pg_ident.conf"}]
+
+
 @TABLE.query("FROM pg_hba_file_rules")
 def _wrong_rules(asked: Asked, sql: str) -> list[Row]:
     return []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.check_names import CheckName
-from agent.checks import hosts
+from agent.checks import files
 from tests.preflight.folders import HOSTS, NAMES, Folder
 
 FINE = (
@@ -47,7 +47,7 @@ def test_no_hosts_file(folder: Folder) -> None:
 
 def test_an_immutable_hosts_file(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Root may write everything, but not this: it shows in the window, when the file is to be replaced."""
-    monkeypatch.setattr(hosts, "_flags", lambda path: 0x10)
+    monkeypatch.setattr(files, "_flags", lambda path: 0x10 if path.is_file() else 0)
     assert folder.found(CheckName.HOSTS_FILE) == ["/etc/hosts is immutable (lsattr shows i)"]
 
 
