@@ -93,6 +93,8 @@ class CheckName(str, Enum):
     CONTAINERS = "containers"
     PGBOUNCER = "pgbouncer"
     PORTS = "ports"
+    TLS_NAMES = "tls-names"
+    TLS_VERIFIED = "tls-verified"
     # Made by whoever runs scripts.preflight, who sees all servers and AWS.
     SSH = "ssh"
     SUDO = "sudo"

@@ -34,6 +34,7 @@ def preflight(desire: Desire, server: Server) -> Desired:
         "primary": desire.other_side(settings.primary),
         "replicas": desire.old_replicas(),
         "target": {settings.target.name: settings.target.address},
+        "readsFrom": {settings.reads_from.name: settings.reads_from.address},
         # Name -> address, as the phase has it on this server; and where every database server listens.
         "names": _names(desire, server),
         "databases": {one.name: one.address for one in databases if not one.lost},

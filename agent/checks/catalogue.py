@@ -19,12 +19,12 @@ MODULES: Dict[Side, Tuple[str, ...]] = {
         "versions", "replication", "extensions", "objects", "collations", "build", "configured", "authentication", "storage", "room", "company",
         "managers", "bystanders", "fence", "archive", "activity", "statements", "reverse", "reach",
     ),
-    Side.OLD_REPLICA: ("versions", "replication", "collations", "configured", "room", "managers", "bystanders", "reach"),
+    Side.OLD_REPLICA: ("versions", "replication", "collations", "configured", "room", "managers", "bystanders", "reach", "tls"),
     Side.TARGET: (
-        "versions", "upgrade_check", "extensions", "preload", "collations", "build", "settings_check", "room", "managers", "reach",
+        "versions", "upgrade_check", "extensions", "preload", "collations", "build", "settings_check", "room", "managers", "reach", "tls",
     ),
     Side.NEW_REPLICA: ("versions", "collations", "managers", "reach"),
-    Side.SERVER: ("hosts", "names", "containers", "pgbouncer", "reach"),
+    Side.SERVER: ("hosts", "names", "containers", "pgbouncer", "reach", "tls"),
 }  # fmt: skip
 
 

@@ -101,7 +101,7 @@ class Database:
         return {
             "server": "db1", "address": "127.0.0.1", "round": 1, "phase": "prepare", "side": "old primary", "isReadFrom": False,
             "postgres": old, "newPostgres": new, "primary": {"server": "db1", "address": "127.0.0.1", "port": self.port},
-            "replicas": {}, "target": {"db-a": "127.0.0.9"}, "names": {}, "databases": {"db1": "127.0.0.1"}, "knownClients": ["127.0.0.1"],
+            "replicas": {}, "target": {"db-a": "127.0.0.9"}, "readsFrom": {"db2": "127.0.0.2"}, "names": {}, "databases": {"db1": "127.0.0.1"}, "knownClients": ["127.0.0.1"],
             "tasks": [], "reload": "", "transferMode": "link", "archiveCommand": "", "reverse": {"enabled": True, "leaveOut": []},
             "lagBytes": 16_777_216, "graceSeconds": 10,
         }  # fmt: skip

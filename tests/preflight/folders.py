@@ -46,7 +46,7 @@ class Folder:
             "side": check.sides[-1].value, "address": "10.77.0.21", "names": NAMES, "reload": "",
             "databases": {"db1": "10.77.0.11", "db2": "10.77.0.12", "db-a": "10.77.0.14"},
             "primary": {"server": "db1", "address": "10.77.0.11", "port": 5432}, "replicas": {"db2": "10.77.0.12"},
-            "target": {"db-a": "10.77.0.14"}, "knownClients": [], "postgres": {"port": 5432}, **desired,
+            "target": {"db-a": "10.77.0.14"}, "readsFrom": {"db2": "10.77.0.12"}, "phase": "prepare", "knownClients": [], "postgres": {"port": 5432}, **desired,
         }  # fmt: skip
         with Sight(asked, self.server) as sight:
             return make(check, sight)
