@@ -12,7 +12,7 @@ from components.agent_program import agent_program
 from components.fleet import Fleet
 from components.fleet_args import FleetArgs
 from components.instances import on_destroy
-from components.phases import MoveRefusedError, check_move
+from components.phases import MoveRefusedError, check_move, check_taken_back
 from components.rehearsal import Rehearsal
 from components.stack_config import load
 from components.step import Reach
@@ -32,6 +32,8 @@ def allow(finished: Any) -> bool:
         without_target = settings.target.lost
         round_before = int(finished["round"]) if finished else 0
         moves = REHEARSAL_MOVES if settings.rehearsal else MOVES
+        opened_without = finished.get("openedWithout") if finished else None
+        check_taken_back(opened_without, settings.primary.name, settings.target.name, lost=settings.primary.lost)
         check_move(before, round_before, settings.phase, settings.round, without_target=without_target, moves=moves)
     except MoveRefusedError as refused:
         raise pulumi.RunError(str(refused)) from None

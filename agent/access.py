@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, List, Mapping, Sequence
 
-from agent import client_rules
+from agent import client_rules, journal
 from agent.cluster import Cluster, from_desired
+from agent.journal import Authority, Journal
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal
 from agent.server import Server
+from agent.states import Phase
 
 MANAGERS = ("patroni", "repmgrd", "pg_auto_failover", "pgautofailover")
 
 
 def access(desired: Mapping[str, Any], server: Server) -> Facts:
-    """Let root in over the socket, and `readers` (addresses) as the role pgleap. A seal that is there stays."""
+    """Let root in over the socket, and `readers` (addresses) as the role pgleap. A seal that is there stays.
+
+    With `withoutOldPrimary`, which is said before DB_A opens without it, an old replica remembers that: it is asked where DB_A does not
+    answer (see asked_live).
+    """
     refuse_managers(server)
+    changed = _remember(server, int(desired["round"]), desired.get("withoutOldPrimary") is True)
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
-    changed = have_way_in(postgres, desired["readers"])
+    changed += have_way_in(postgres, desired["readers"])
     return {
         "changed": changed,
         "because": "pgleap's own rules were put first" if changed else "its rules stand there already",
     }
+
+
+def _remember(server: Server, round_: int, without: bool) -> List[str]:
+    """An old replica's journal says this, and nothing else."""
+    own = journal.read(server)
+    if without == (own is not None and own.alone) or (own is not None and own.authority is not Authority.NONE):
+        return []
+    with journal.alone_with(server):
+        fresh = Journal(Phase.PREPARE, round_, finished=True, authority=Authority.NONE, epoch=0)
+        journal.write(server, replace(own or fresh, round=round_, alone=without))
+    return ["remembers that DB_A goes on without the old primary" if without else "the old primary is there again"]
 
 
 def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:

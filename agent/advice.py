@@ -41,3 +41,8 @@ def without_the_word(phase: Phase, round_: int) -> str:
 def give_up(phase: Phase, round_: int) -> str:
     """Go to `phase` and give up what only DB_A has, by a person's word."""
     return f"pulumi config set acceptDataLoss true && {to(phase, round_)}"
+
+
+def lost(server: str, then: str) -> str:
+    """Say that a server is gone for good, and go on with `then`."""
+    return f"pulumi config set --path servers.{server}.lost true && {then}"

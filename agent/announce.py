@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, List, Mapping, Optional, Tuple
 
-from agent import advice, authority, journal, loss, rehearsal
+from agent import advice, asked_live, authority, identity, journal, loss, rehearsal
 from agent.cluster import from_desired
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
@@ -18,7 +18,8 @@ from agent.subscriber import Subscriber
 
 
 def announce(desired: Mapping[str, Any], server: Server) -> Facts:
-    """Announce `phase` in `round` to this server; `side` is "old primary" or "DB_A". `acceptDataLoss` is there if DB_A is lost.
+    """Announce `phase` in `round` to this server; `side` is "old primary" or "DB_A". `acceptDataLoss` is there if DB_A is lost;
+    `asksFirst` on the old primary: whom it asks whether DB_A opened without it.
 
     Raises Refusal, with the commands to type.
     """
@@ -28,6 +29,14 @@ def announce(desired: Mapping[str, Any], server: Server) -> Facts:
         authority.refuse_to_seal_open_target(own)
     if is_target or phase is not Phase.PREPARE:
         rehearsal.refuse_beside_rehearsal(server, "DB_A" if is_target else "the old primary of a window")
+    asks_first = desired.get("asksFirst")
+    cluster = from_desired(asks_first["postgres"]) if asks_first else None
+    if asks_first and cluster is not None:
+        postgres = Postgres(server, cluster, desired["address"])
+        target = OtherSide.from_desired(asks_first["otherSide"], server, cluster.program("psql"))
+        # Also where there is no journal: the server may have been made anew while DB_A went on without it.
+        wanted = own or decide(own, phase, round_, is_target)
+        asked_live.refuse_beside_target(wanted, target, asks_first["oldReplicas"], postgres, desired["server"])
     accepted = desired.get("acceptDataLoss")
     told_from = desired.get("lossToldFrom") if accepted is False else None
     would_be_lost = _would_be_lost(told_from, desired["address"], server) if told_from else ""
@@ -36,7 +45,8 @@ def announce(desired: Mapping[str, Any], server: Server) -> Facts:
         wanted = decide(own, phase, round_, is_target, accepted, would_be_lost)
         if wanted == own:
             return {"changed": [], "because": f"{phase} in round {round_} was announced already"}
-        journal.write(server, wanted)
+        found = identity.of_cluster(server, cluster.data) if cluster is not None else ""
+        journal.write(server, replace(wanted, cluster=wanted.cluster or found))
     return {"changed": [f"announced {phase} in round {round_}"], "because": _before(own)}
 
 

@@ -90,9 +90,24 @@ def refuse_unless_sealed_at(own: Journal, fence: Fence, other: Journal) -> Fence
         raise Refusal(
             f"DB_A sealed at its fence {fence}",
             f"its journal says: {other.authority.value}, fence {other.fence}",
-            f"have DB_A sealed and fenced again: {advice.to(Phase.UPGRADE, advice.higher(own.round, other.round))}",
+            fence_again(own, other),
         )
     return fence
+
+
+def refuse_unless_unmoved(own: Journal, fence: Fence, other: Journal, next_xid: int) -> None:
+    """For a DB_A that had opened and is sealed: nothing was written there since its fence. Raises Refusal."""
+    if next_xid != fence.xid:
+        raise Refusal(
+            f"nothing written on DB_A since its fence, the next transaction id still {fence.xid}",
+            f"it is {next_xid}: somebody wrote there after the fence",
+            fence_again(own, other),
+        )
+
+
+def fence_again(own: Journal, other: Journal) -> str:
+    """The command that has DB_A, which had opened, take a new fence, up to which the old primary follows."""
+    return f"have DB_A sealed and fenced again: {advice.to(Phase.UPGRADE, advice.higher(own.round, other.round))}"
 
 
 def may_open_again(own: Journal, other: Journal, own_next_xid: int) -> int:
@@ -150,6 +165,44 @@ def may_take_back(own: Journal, other: Journal) -> int:
             f"have DB_A renounce it first: {advice.to(Phase.UPGRADE, advice.higher(own.round, other.round))}",
         )
     return own.epoch + 1
+
+
+def refuse_opened_target(own: Journal, other: Journal, name: str, here: str) -> None:
+    """For the old primary (`here`), whatever its own journal says: DB_A (`name`) took writes that it did not come back from. Raises Refusal.
+
+    A DB_A that opened on a release has the release's epoch, and coming back from that gives a higher one.
+    """
+    opened = other.authority in (Authority.HOLDS, Authority.SEALED)
+    by_release = other.epoch <= own.epoch if own.authority is Authority.RELEASED else other.epoch < own.epoch
+    wrong = other.alone or other.epoch > own.epoch or (opened and not by_release)
+    if other.authority is Authority.HOLDS and own.authority is not Authority.RELEASED:
+        wrong = True
+    if wrong:
+        raise Refusal(
+            f"{name} not to have opened without this server",
+            f"{name}'s journal says: {other.authority.value}, epoch {other.epoch}{', without the old primary' if other.alone else ''};"
+            f" this server's: {own.authority.value}, epoch {own.epoch}: {name} has taken writes that are not here",
+            f"power {here} off, or empty it: it can serve again only made anew, as a new replica of {name}; to go on with {name}:"
+            f" {advice.lost(here, advice.to(_onwards(other), advice.higher(own.round, other.round)))}",
+        )
+
+
+def _onwards(other: Journal) -> Phase:
+    """Where a DB_A that opened without the old primary stands, or opens again."""
+    return other.phase if other.phase in (Phase.REPLICAS, Phase.RETIRE) else Phase.CUTOVER
+
+
+def refuse_older_target(own: Journal, other: Journal, name: str) -> None:
+    """The old primary has seen a later journal of DB_A (`name`) than there is: an older image was restored. Raises Refusal."""
+    seen = other.seen
+    if seen is None or not own.machine or seen.machine != own.machine or seen.serial <= own.serial:
+        return
+    raise Refusal(
+        f"a journal on {name} as new as the one that the old primary saw (written {seen.serial} times)",
+        f"an older one (written {own.serial} times): {name}, or its journal, was restored from an older image",
+        f"what {name} wrote since is not on it, and the old primary has what it had applied: power {name} off, then:"
+        f" {advice.lost(name, advice.give_up(Phase.PREPARE, advice.higher(own.round, other.round)))}",
+    )
 
 
 def refuse_unless_it_holds(theirs: Journal) -> None:

@@ -45,6 +45,8 @@ def finish(desired: Mapping[str, Any], server: Server) -> Facts:
             f"see who else moved, then: {advice.to(phase, advice.higher(round_, own.round))}",
         )
     facts: Facts = {"phase": phase.value, "round": round_, "authority": own.authority.value, "epoch": own.epoch}
+    if own.alone:
+        facts["alone"] = True
     if own.finished:
         return {"changed": [], "because": "it was finished already", **facts}
     if desired["side"] == "DB_A" and phase is Phase.READONLY:

@@ -14,6 +14,8 @@ from agent.server import STATE_FOLDER, Server
 from agent.states import Phase
 
 JOURNAL_FILE = f"{STATE_FOLDER}/journal.json"
+# What a person types who knows that the machine, or the cluster, of before is gone for good.
+ADOPT = f"python3 -I {INSTALLED} adopt"
 
 
 class Authority(str, Enum):
@@ -127,7 +129,7 @@ def read(server: Server) -> Optional[Journal]:
             f"a journal of this machine ({here}) in {JOURNAL_FILE}",
             f"one of another machine ({own.machine}): this server is a copy of it, or its disk was put here",
             "if the other machine still runs, or will, this one must not: power it off, or empty it; if the other one is gone for good"
-            f" and this one takes its place, as root on this server: python3 -I {INSTALLED} adopt",
+            f" and this one takes its place, as root on this server: {ADOPT}",
         )
     return own
 
@@ -172,19 +174,6 @@ def update(server: Server, **changes: Any) -> Journal:
 def seen(theirs: Journal) -> Seen:
     """What is remembered of the other side's journal."""
     return Seen(theirs.machine, theirs.serial)
-
-
-def refuse_older(own: Optional[Journal], theirs: Journal, where: str) -> None:
-    """The other side has seen a later journal of this machine than there is: an older image was restored. Raises Refusal."""
-    if own is None or theirs.seen is None or not own.machine or theirs.seen.machine != own.machine:
-        return
-    if theirs.seen.serial > own.serial:
-        raise Refusal(
-            f"a journal on {where} as new as the one that the other side saw (written {theirs.seen.serial} times)",
-            f"an older one (written {own.serial} times): {where}, or this file, was restored from an older image",
-            f"what {where} wrote since is not on it: leave it sealed, and go on with the other side, as docs/recovery.md says below"
-            ' "A server died"',
-        )
 
 
 def adopt(server: Server) -> None:

@@ -124,6 +124,7 @@ def _live_fence(target: UpgradeTarget) -> Fence:
     if target.primary.lost:
         return _remembered_fence(target)
     theirs = journal.from_json(target.primary.journal())
+    authority.refuse_older_target(journal.must_read(target.server), theirs, target.name)
     return authority.proven(theirs, target.primary.next_xid())
 
 
@@ -168,6 +169,7 @@ def _promote(target: UpgradeTarget, fence: Fence) -> None:
         )
     old_replicas.refuse_promoted(target.old_replicas, old)
     if target.primary.lost:
+        old_replicas.refuse_own_ahead(old, fence)
         old_replicas.refuse_ahead(target.old_replicas, old, fence)
     journal.update(server, upgraded_at=fence)
     promote(target)

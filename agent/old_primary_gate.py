@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from agent import access, advice, authority, coming_back, consumers, journal, loss, old_replicas, seal
+from agent import access, advice, asked_live, authority, coming_back, consumers, journal, loss, old_replicas, seal
 from agent.coming_back import Wanted
 from agent.gate_facts import facts_of, refuse_a_replica
-from agent.journal import Authority, Journal
+from agent.journal import Authority, Fence, Journal
 from agent.other_side import OtherSide
 from agent.own_names import SLOT
 from agent.postgres import Postgres
@@ -18,6 +18,7 @@ from agent.states import Gate, Phase
 def bring(gate: Gate, desired: Mapping[str, Any], postgres: Postgres, other: OtherSide) -> Facts:
     """Bring it to `gate`; `other` is DB_A. Raises Refusal."""
     own = journal.must_read(postgres.server)
+    asked_live.refuse_another_cluster(own, postgres)
     access.refuse_managers(postgres.server)
     access.have_way_in(postgres, desired["readers"])
     refuse_a_replica(postgres)
@@ -32,7 +33,7 @@ def _seal(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     server = postgres.server
     changed: List[str] = []
     if own.authority is Authority.RELEASED:
-        own = _take_back(own, other, postgres)
+        own = _take_back(desired, own, other, postgres)
         changed.append("took the authority back from DB_A, which renounced it")
     if own.must_apply is not None:
         return _stay_sealed(desired, postgres, own, other, changed)
@@ -54,12 +55,15 @@ def _seal(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     return facts_of(changed, "it was not sealed, or its seal was not whole", own, consumers.told(server, own.fence))
 
 
-def _take_back(own: Journal, other: OtherSide, postgres: Postgres) -> Journal:
+def _take_back(desired: Mapping[str, Any], own: Journal, other: OtherSide, postgres: Postgres) -> Journal:
     """Sealed again, with the authority; if DB_A had opened, what it wrote has to be applied before this database opens."""
     theirs = journal.from_json(other.journal())
+    authority.refuse_opened_target(own, theirs, other.name, desired["server"])
     epoch = authority.may_take_back(own, theirs)
     must_apply = theirs.fence if theirs.authority is Authority.SEALED else None
-    return journal.update(postgres.server, authority=Authority.SEALED, epoch=epoch, must_apply=must_apply)
+    return journal.update(
+        postgres.server, authority=Authority.SEALED, epoch=epoch, must_apply=must_apply, seen=journal.seen(theirs)
+    )
 
 
 def _stay_sealed(
@@ -77,6 +81,7 @@ def _stay_sealed(
 
 def _release(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
     theirs = journal.from_json(other.journal())
+    authority.refuse_opened_target(own, theirs, other.name, desired["server"])
     opened = theirs.authority is Authority.HOLDS and theirs.epoch == own.epoch
     streams = opened or theirs.authority is Authority.SEALED
     missing = seal.is_whole(postgres, quiet=not streams)
@@ -97,7 +102,13 @@ def _release(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other
     authority.may_release(own, seal.next_xid(postgres), theirs)
     # DB_A would refuse to open over it, and only then: with the authority given away already.
     old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
-    own = journal.update(postgres.server, authority=Authority.RELEASED, epoch=own.epoch + 1, must_apply=None)
+    own = journal.update(
+        postgres.server,
+        authority=Authority.RELEASED,
+        epoch=own.epoch + 1,
+        must_apply=None,
+        seen=journal.seen(theirs),
+    )
     why = (
         "DB_A is as it was at its own fence"
         if streams
@@ -110,19 +121,29 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     accepted = desired.get("acceptDataLoss") is True
     epoch = authority.may_open_old_primary(own, other.lost and accepted)
     changed: List[str] = []
-    if own.authority is not Authority.HOLDS:
-        if own.authority is Authority.RELEASED:
-            other.refuse_if_it_answers(advice.without_the_word(Phase.CUTOVER, advice.higher(own.round)))
-        old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
-        if own.must_apply is not None or own.authority is Authority.RELEASED:
-            changed += _come_back(desired, postgres, own, other, accepted)
+    _ask_others(desired, postgres, own, other, accepted)
+    if own.must_apply is not None or own.authority is Authority.RELEASED:
+        changed += _come_back(desired, postgres, own, other, accepted)
+        _ask_others(desired, postgres, own, other, accepted)  # once more: minutes may have gone by
     own = journal.update(postgres.server, authority=Authority.HOLDS, epoch=epoch, fence=None, must_apply=None)
+    if access.is_sealed(postgres.server, postgres.cluster):
+        old_replicas.tell(postgres, epoch)
     changed += seal.unseal(postgres, desired["readers"])
     if other.lost:
         changed += drop_slot(postgres)
     return facts_of(
         changed, "it holds the authority to write" if changed else "it is open, and holds the authority to write", own
     )
+
+
+def _ask_others(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide, accepted: bool) -> None:
+    """Who else may take writes, or may have taken some. Raises Refusal."""
+    replicas = desired["oldReplicas"]
+    if own.authority is Authority.RELEASED:
+        other.refuse_if_it_answers(advice.without_the_word(Phase.CUTOVER, advice.higher(own.round)))
+    asked_live.refuse_to_open_beside_target(own, other, replicas, postgres, desired["server"], accepted)
+    if own.authority is not Authority.HOLDS:
+        old_replicas.refuse_newer(replicas, postgres)
 
 
 def _come_back(
@@ -133,13 +154,25 @@ def _come_back(
     if own.must_apply is None:  # DB_A was lost while it was open
         return loss.give_up(postgres, other, wanted.jobs)
     try:
-        authority.refuse_unless_sealed_at(own, own.must_apply, _journal_of(other, wanted))
-        return coming_back.come_back(postgres, other, own.must_apply, wanted)
+        _prove_target(own, own.must_apply, _journal_of(other, wanted), other, postgres)
+        done = coming_back.come_back(postgres, other, own.must_apply, wanted)
+        _prove_target(own, own.must_apply, _journal_of(other, wanted), other, postgres)
     except Refusal as refused:
         if not accepted:
             raise
         progress(f"{refused.found}: given up, for the stack says acceptDataLoss")
         return loss.give_up(postgres, other, wanted.jobs)
+    return done
+
+
+def _prove_target(own: Journal, must_apply: Fence, theirs: Journal, other: OtherSide, postgres: Postgres) -> None:
+    """DB_A is sealed, and wrote nothing since its fence: read live, as DB_A reads it of this server. Raises Refusal."""
+    authority.refuse_unless_sealed_at(own, must_apply, theirs)
+    let_in = other.refuses_clients(postgres.cluster.superuser)
+    if let_in is not None:
+        do = authority.fence_again(own, theirs)
+        raise Refusal(f"{other.name} to refuse clients, for it was sealed at its fence", let_in, do)
+    authority.refuse_unless_unmoved(own, must_apply, theirs, other.next_xid())
 
 
 def _journal_of(other: OtherSide, wanted: Wanted) -> Journal:

@@ -34,6 +34,9 @@ def reverse_replication(desired: Mapping[str, Any], server: Server) -> Facts:
         theirs = journal.from_json(target.journal())
         if not (own.authority is Authority.RELEASED and theirs.authority is Authority.HOLDS):
             return {"changed": [], "because": "DB_A has not opened: there is nothing to follow"}
+        if theirs.machine and own.seen != journal.seen(theirs):
+            # An older image of DB_A, restored later, is told by this.
+            own = journal.update(server, seen=journal.seen(theirs))
     changed = seal.autovacuum_again(postgres)
     changed += subscriber.subscribe()
     if own.authority is Authority.RELEASED:

@@ -89,7 +89,13 @@ def _must_rebuild(target: UpgradeTarget) -> bool:
         or came.get("baseBackup") != "complete"
         or target.is_promoted()
         or target.is_linked()
+        # It goes with a DB_A that is called lost. What the primary wrote since may be gone, and one that comes back could wait for ever.
+        or not _has_slot(target)
     )
+
+
+def _has_slot(target: UpgradeTarget) -> bool:
+    return target.primary.ask(f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{target.slot}';") != "0"
 
 
 def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
@@ -117,7 +123,7 @@ def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
     ):
         _empty_tablespace(target, location)
     # From here on DB_A is no longer what it was upgraded to.
-    journal.update(server, upgraded_at=None, authority=Authority.NONE, fence=None)
+    journal.update(server, upgraded_at=None, authority=Authority.NONE, fence=None, alone=False)
     began = server.monotonic()
     _base_backup(target)
     seconds = server.monotonic() - began

@@ -10,6 +10,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 from agent import (
     access,
     advice,
+    asked_live,
     authority,
     configuration,
     consumers,
@@ -143,8 +144,14 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     refuse_a_replica(postgres)
     if own.authority is not Authority.HOLDS:
         old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
-        epoch = _epoch_without(own, other, desired, postgres) if other.lost else _epoch_released(own, other, postgres)
-        own = journal.update(server, authority=Authority.HOLDS, epoch=epoch, fence=None)
+        if other.lost:
+            epoch = _epoch_without(own, other, desired, postgres)
+            own = journal.update(server, authority=Authority.HOLDS, epoch=epoch, fence=None, alone=True)
+        else:
+            theirs = journal.from_json(other.journal())
+            authority.refuse_older_target(own, theirs, desired["server"])
+            epoch = _epoch_released(own, theirs, other, postgres)
+            own = journal.update(server, authority=Authority.HOLDS, epoch=epoch, fence=None, seen=journal.seen(theirs))
     changed = seal.unseal(postgres, desired["readers"])
     changed += statistics.resume(postgres, int(desired["jobs"]))
     why = (
@@ -155,9 +162,8 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     return facts_of(changed, why if changed else "it is open, and holds the authority", own)
 
 
-def _epoch_released(own: Journal, other: OtherSide, postgres: Postgres) -> int:
+def _epoch_released(own: Journal, theirs: Journal, other: OtherSide, postgres: Postgres) -> int:
     """The epoch that the old primary released, read live with its seal and its fence. Raises Refusal."""
-    theirs = journal.from_json(other.journal())
     if own.authority is Authority.SEALED:
         epoch = authority.may_open_again(own, theirs, seal.next_xid(postgres))
     else:
@@ -178,10 +184,15 @@ def _epoch_without(own: Journal, other: OtherSide, desired: Mapping[str, Any], p
     """The epoch to open with when the old primary is lost: it must not answer, and no replica may know of more. Raises Refusal."""
     epoch = authority.may_open_without_old_primary(own)
     other.refuse_if_it_answers(advice.again(advice.higher(own.round)))
-    if (
-        own.authority is Authority.SEALED
-    ):  # it had opened: nobody but the old primary, which is lost, could have gone on
-        return epoch
-    assert own.upgraded_at is not None
-    old_replicas.refuse_ahead(desired["oldReplicas"], postgres, own.upgraded_at)
+    untold = asked_live.witnesses(desired["oldReplicas"], postgres).untold
+    if untold:
+        raise Refusal(
+            f"every old replica to have been told that {desired['server']} goes on without {other.name}",
+            f"{', '.join(untold)} was not: {other.name}, back again, would not hear of it there",
+            advice.again(advice.higher(own.round)),
+        )
+    if own.authority is not Authority.SEALED:  # which had opened: its own fence counts, not the old primary's
+        assert own.upgraded_at is not None
+        old_replicas.refuse_ahead(desired["oldReplicas"], postgres, own.upgraded_at)
+    old_replicas.refuse_held_again(desired["oldReplicas"], postgres, own.epoch)
     return epoch

@@ -57,7 +57,8 @@ def uninstall(desired: Mapping[str, Any], server: Server) -> Facts:
         _refuse_managed(server, retired)
         changed = []
     else:
-        _refuse_unless_finished(server, *EXPECTED[part][retired])
+        # What an old replica remembers of the old primary is no phase.
+        _refuse_unless_finished(server, *EXPECTED[part][retired], has_journal=part != "old replica")
         changed = _leave_retired(desired, server) if retired else _leave_prepared(desired, server)
     changed += _take_away_files(server, str(Path(f"~{desired['user']}").expanduser()))
     return {"changed": changed, "because": "nothing of pgleap's is to stay"}
@@ -89,9 +90,9 @@ def _refuse_managed(server: Server, retired: bool) -> None:
         raise Refusal("tasks that pgleap does not hold", f"it holds {', '.join(held)}", GO_BACK)
 
 
-def _refuse_unless_finished(server: Server, phase: Phase, authority: Authority) -> None:
-    """Replicas have no journal."""
-    own = journal.read(server)
+def _refuse_unless_finished(server: Server, phase: Phase, authority: Authority, has_journal: bool) -> None:
+    """Replicas have no journal of phases."""
+    own = journal.read(server) if has_journal else None
     if own is not None and (own.phase, own.finished, own.authority) != (phase, True, authority):
         state = f"{own.phase} {'finished' if own.finished else 'unfinished'}, authority: {own.authority.value}"
         raise Refusal(

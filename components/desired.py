@@ -47,9 +47,15 @@ class Desire:
         """Those that must stay what they are, as the verbs that open or promote a database look: name -> address."""
         return {replica.name: replica.address for replica in self.settings.replicas}
 
-    def move(self, side: str) -> Desired:
-        """For `announce` and `finish`."""
+    def _phase(self, side: str) -> Desired:
         return {"phase": self.phase.value, "side": side}
+
+    def move(self, side: str) -> Desired:
+        """For `announce`. The old primary asks first whether DB_A opened without it: DB_A, and where that does not answer the replicas."""
+        if side == "DB_A":
+            return self._phase(side)
+        asked = {"otherSide": self.other_side(self.settings.target), "oldReplicas": self.old_replicas()}
+        return {**self._phase(side), "asksFirst": {"postgres": self.old_postgres(), **asked}}
 
     def announcement(self, side: str) -> Desired:
         if not self.settings.target.lost:
@@ -61,21 +67,26 @@ class Desire:
     def finish(self, side: str) -> Desired:
         """DB_A remembers the fence, for the case that the old primary dies."""
         if side != "DB_A":
-            return self.move(side)
-        return {**self.move(side), "otherSide": self.other_side(self.settings.primary), "postgres": self.old_postgres()}
+            return self._phase(side)
+        return {
+            **self._phase(side),
+            "otherSide": self.other_side(self.settings.primary),
+            "postgres": self.old_postgres(),
+        }
 
     def access(self) -> Desired:
-        """pgleap's way in on an old replica; the two that may open ask it whether it still is one."""
+        """pgleap's way in on an old replica; the two that may open ask it whether it still is one, and who opened without whom."""
         return {
             "postgres": self.old_postgres(),
             "readers": [self.settings.primary.address, self.settings.target.address],
+            **({"withoutOldPrimary": True} if self.settings.primary.lost else {}),
         }
 
     def ready(self, side: str) -> Desired:
         target, limits = self.settings.target, self.settings.limits
         if side == "DB_A":
             return {
-                **self.move(side),
+                **self._phase(side),
                 "postgres": self.old_postgres(),
                 "newPostgres": self.new_postgres(),
                 "transferMode": self.settings.postgres.transfer_mode,
@@ -85,7 +96,7 @@ class Desire:
             }
         standbys = {server.name: server.address for server in (self.settings.reads_from, target) if not server.lost}
         return {
-            **self.move(side),
+            **self._phase(side),
             "postgres": self.old_postgres(),
             "standbys": standbys,
             "lagBytes": limits.lag_bytes,
@@ -287,9 +298,9 @@ class Desire:
     def rehearsal_begin(self, side: str) -> Desired:
         """The first step of a rehearsal, by side."""
         if side == "DB_A":
-            return self.move(side)
+            return self._phase(side)
         return {
-            **self.move(side),
+            **self._phase(side),
             "postgres": self.old_postgres(),
             "walBytes": self.settings.limits.rehearsal_wal_bytes,
         }

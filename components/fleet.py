@@ -220,6 +220,9 @@ class Fleet(pulumi.ComponentResource):
     def _gate(self, server: Server, desired: dict[str, Any], after: Steps) -> Steps:
         if server.lost:
             return []
+        if server is self._settings.target and self._settings.primary.lost:
+            # Should the old primary come back, they tell it that DB_A went on without it.
+            after = [*after, *(self._access(replica) for replica in self._settings.replicas)]
         args = ClientGateArgs(server, self._args.reach, desired, self._after_agent(server, after))
         made = [ClientGate(f"{server.name}-client-gate", args, self._own()).step]
         if desired["gate"] == Gate.OPEN.value and server is self._settings.primary:
@@ -250,5 +253,11 @@ class Fleet(pulumi.ComponentResource):
             args = FinishArgs(server, self._args.reach, self._desire.finish(side), [*after, *self._machines.booted])
             made.append(Finish(f"{server.name}-finish", args, self._own()).step)
         every = pulumi.Output.all(*(step.facts for step in made))
-        self.finished = every.apply(lambda facts: {key: facts[0][key] for key in ("phase", "round")})
+        self.finished = every.apply(self._as_finished)
         return list(made)
+
+    def _as_finished(self, facts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """From the facts of the last steps. That DB_A opened without the old primary is remembered: `lost` is not taken back then."""
+        alone = any(each.get("alone") for each in facts)
+        without = {"openedWithout": self._settings.primary.name} if alone else {}
+        return {**{key: facts[0][key] for key in ("phase", "round")}, **without}

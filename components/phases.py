@@ -126,6 +126,17 @@ class MoveRefusedError(Exception):
     """There is no such move, or it needs a higher round; the message names what to type instead."""
 
 
+def check_taken_back(opened_without: str | None, primary: str, target: str, *, lost: bool) -> None:
+    """Refuse an old primary that is called lost no more, though DB_A (`target`) opened without it. Raises MoveRefusedError."""
+    if opened_without != primary or lost:
+        return
+    raise MoveRefusedError(
+        f"{target} opened without {primary}, which was called lost, and has taken writes that {primary} does not have: it is not taken back.\n"
+        f'It can serve again only made anew, emptied, as a new replica of {target} (docs/recovery.md, "A server died").\n'
+        f"To do: {advice.lost(primary, advice.UP)}"
+    )
+
+
 def check_move(
     before: Phase | None,
     before_round: int,

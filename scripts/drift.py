@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from agent.states import Gate, Target, Tasks
+from agent import advice
+from agent.states import Gate, Phase, Target, Tasks
 from components.desired import Desire
 from components.phases import Lead
 from components.settings import Role, Server
@@ -32,7 +33,7 @@ def drifts(desire: Desire, seen: Mapping[str, Seen]) -> list[str]:
 
     A lost server is expected to be nothing; that it takes writes beside another one is told all the same.
     """
-    found = [*_two_writers(desire, seen)]
+    found = [*_two_writers(desire, seen), *_taken_back(desire, seen)]
     for server in desire.settings.servers.values():
         if server.lost or server.name not in seen:
             continue
@@ -40,6 +41,20 @@ def drifts(desire: Desire, seen: Mapping[str, Seen]) -> list[str]:
         sentences = [one.why] if one.facts is None else _of_server(desire, server, one.facts)
         found += [f"{server.name}: {sentence}" for sentence in sentences]
     return found
+
+
+def _taken_back(desire: Desire, seen: Mapping[str, Seen]) -> Iterator[str]:
+    """An old primary that DB_A opened without, and that the stack does not call lost any more."""
+    primary, target = desire.settings.primary, desire.settings.target
+    facts = seen[target.name].facts if target.name in seen else None
+    journal = known(facts.get("journal")) if facts else {}
+    if journal.get("alone") and journal.get("authority") in ("holds", "sealed") and not primary.lost:
+        onwards = Phase(journal["phase"]) if journal["phase"] in ("replicas", "retire") else Phase.CUTOVER
+        round_ = advice.higher(int(journal["round"]), desire.settings.round)
+        yield (
+            f"{primary.name}: {target.name} opened without it, and has taken writes that it does not have. It is not taken back: power it off or"
+            f" empty it, then {advice.lost(primary.name, advice.to(onwards, round_))}"
+        )
 
 
 def lets_clients_in(cluster: Facts) -> bool:

@@ -152,6 +152,8 @@ def _journal(facts: Facts) -> str:
         f"authority: {journal['authority']}",
         f"epoch {journal['epoch']}" + (f", fence {fence['xid']} {fence['lsn']}" if fence else ""),
     ]
+    if journal.get("alone"):
+        lines.append("without the old primary")
     return "\n".join(lines)
 
 

@@ -76,3 +76,52 @@ def test_an_open_target_is_never_sealed_for_the_way_back() -> None:
     authority.refuse_to_seal_open_target(TARGET)
     with pytest.raises(Refusal, match="takes writes"):
         authority.refuse_to_seal_open_target(replace(TARGET, authority=Authority.HOLDS))
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (replace(SEALED, authority=Authority.HOLDS), replace(TARGET, authority=Authority.HOLDS, epoch=2)),
+        (SEALED, replace(TARGET, authority=Authority.HOLDS, epoch=2)),
+        (SEALED, replace(TARGET, authority=Authority.HOLDS, epoch=1)),
+        (SEALED, replace(TARGET, authority=Authority.SEALED, epoch=2, renounced=2)),
+        (SEALED, replace(TARGET, epoch=2)),
+        (replace(SEALED, epoch=5), replace(TARGET, authority=Authority.SEALED, epoch=2, alone=True)),
+        (RELEASED, replace(TARGET, authority=Authority.HOLDS, epoch=2, alone=True)),
+        (RELEASED, replace(TARGET, authority=Authority.HOLDS, epoch=3)),
+    ],
+    ids=[
+        "both",
+        "open",
+        "open, of an old epoch",
+        "sealed after it was open",
+        "epoch",
+        "alone",
+        "alone, released",
+        "later release",
+    ],
+)
+def test_a_db_a_that_took_writes_keeps_the_old_primary_as_it_is(own: Journal, other: Journal) -> None:
+    """What the old primary's own journal says is of before."""
+    with pytest.raises(Refusal, match=r"servers\.db1\.lost true && pulumi config set phase cutover"):
+        authority.refuse_opened_target(own, other, "db-a", "db1")
+
+
+@pytest.mark.parametrize(
+    ("own", "other"),
+    [
+        (SEALED, TARGET),
+        (SEALED, replace(TARGET, epoch=1, fence=FENCE)),
+        (RELEASED, replace(TARGET, authority=Authority.HOLDS, epoch=2)),
+        (RELEASED, replace(TARGET, renounced=2)),
+        (replace(SEALED, epoch=3, must_apply=FENCE), replace(TARGET, authority=Authority.SEALED, epoch=2, renounced=2)),
+        (
+            replace(SEALED, authority=Authority.HOLDS, epoch=4),
+            replace(TARGET, authority=Authority.SEALED, epoch=2, renounced=2),
+        ),
+    ],
+    ids=["upgraded", "remembers the fence", "opened on its release", "renounced", "on the way back", "come back from"],
+)
+def test_a_db_a_that_it_came_back_from_holds_nobody_up(own: Journal, other: Journal) -> None:
+    """A refusal there would be a dead end."""
+    authority.refuse_opened_target(own, other, "db-a", "db1")

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent import announce, identity, journal
+from agent import announce, authority, identity, journal
 from agent.__main__ import WINDOW
 from agent.journal import JOURNAL_FILE, Authority, Fence, Journal
 from agent.report import Refusal
@@ -51,6 +52,9 @@ def test_an_announcement_beside_a_units_update_loses_neither(server: Server) -> 
     def unit() -> None:
         try:
             while not over.is_set():
+                time.sleep(
+                    0.002
+                )  # a lock is nobody's turn: without this the other one might wait for its whole patience
                 applied.append(len(applied) + 1)
                 own = journal.update(server, upgraded_at=Fence(applied[-1], "0/1" * (1 + applied[-1] % 40)))
                 assert own.upgraded_at is not None
@@ -168,10 +172,11 @@ def test_an_older_image_is_told_by_what_the_other_side_saw(server: Server) -> No
     for _ in range(3):
         later = journal.update(server, finished=True)
     theirs = replace(OWN, seen=journal.seen(later))
-    journal.refuse_older(later, theirs, "db1")
-    journal.refuse_older(own, replace(theirs, seen=journal.Seen("another", 99)), "db1")
+    authority.refuse_older_target(later, theirs, "db-a")
+    authority.refuse_older_target(own, replace(theirs, seen=journal.Seen("another", 99)), "db-a")
+    authority.refuse_older_target(own, OWN, "db-a")
     with pytest.raises(Refusal, match="restored from an older image"):
-        journal.refuse_older(own, theirs, "db1")
+        authority.refuse_older_target(own, theirs, "db-a")
 
 
 def test_a_clusters_identifier_is_read_from_its_file(tmp_path: Path) -> None:

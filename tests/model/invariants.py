@@ -76,14 +76,15 @@ def _commits(world: World, machine: Machine, cluster: Cluster) -> bool:
 
 
 def _held_twice(world: World) -> list[str]:
-    """DB_A holds what the old primary released, and nothing else; as long as both live."""
-    if not (world.primary.running() and world.target.running() and _holds(journal_of(world.target))):
+    """DB_A holds what the old primary released, and nothing else; as long as both live. One that comes back, after DB_A has opened without
+    it, knows of no release, and is sealed."""
+    own, theirs = journal_of(world.target), journal_of(world.primary)
+    if not (world.primary.running() and world.target.running() and own is not None and _holds(own)):
         return []
-    theirs = journal_of(world.primary)
     says = theirs.authority if theirs is not None else Authority.NONE
     return (
         []
-        if says is Authority.RELEASED
+        if says is Authority.RELEASED or (own.alone and says is Authority.SEALED)
         else [f"DB_A holds the authority, and the old primary's journal says {says.value}"]
     )
 

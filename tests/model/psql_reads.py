@@ -217,7 +217,8 @@ def _recovery(asked: Asked, sql: str) -> str:
 
 @TABLE.statement("SELECT json_build_object('standby', pg_is_in_recovery(), 'xid'")
 def _old_replica(asked: Asked, sql: str) -> str:
-    return json.dumps({"standby": asked.cluster.recovery, "xid": str(asked.cluster.xmax)})
+    held = asked.cluster.catalog.get(f"comment on {READER}")
+    return json.dumps({"standby": asked.cluster.recovery, "xid": str(asked.cluster.xmax), "held": held})
 
 
 @TABLE.statement("FROM pg_locks WHERE locktype = 'transactionid' AND granted)")
@@ -253,7 +254,10 @@ def _alive(asked: Asked, sql: str) -> str:
 @TABLE.statement("SELECT pgleap.journal();")
 def _journal(asked: Asked, sql: str) -> str:
     _must_have_functions(asked)
-    return asked.host.text(JOURNAL_FILE)
+    journal = asked.host.text(JOURNAL_FILE)
+    if not journal:
+        raise DatabaseError(f'could not open file "{JOURNAL_FILE}" for reading: No such file or directory')
+    return journal
 
 
 @TABLE.statement("SELECT json_build_object('settings',")
@@ -287,6 +291,11 @@ def _logical_slots(asked: Asked, sql: str) -> str:
 @TABLE.statement("SELECT json_build_object('lsn', pg_current_wal_flush_lsn()::text")
 def _position(asked: Asked, sql: str) -> str:
     return json.dumps({"lsn": lsn_text(asked.cluster.lsn), "xid": asked.cluster.xmax})
+
+
+@TABLE.statement("SELECT count(*) FROM pg_replication_slots WHERE slot_name = '")
+def _count_slots(asked: Asked, sql: str) -> str:
+    return str(int(sql.split("'")[1] in asked.cluster.slots))
 
 
 @TABLE.statement("SELECT count(*) FROM pg_subscription WHERE subname =")

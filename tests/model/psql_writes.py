@@ -85,6 +85,13 @@ def _position(asked: Asked, sql: str) -> str:
     return json.dumps([at])
 
 
+@TABLE.statement(f"COMMENT ON ROLE {READER} IS '")
+def _comment(asked: Asked, sql: str) -> str:
+    asked.writes("commented on the reader")
+    asked.cluster.catalog[f"comment on {READER}"] = sql.split("'")[1]
+    return ""
+
+
 @TABLE.statement("SELECT pg_promote(")
 def _promote(asked: Asked, sql: str) -> str:
     assert asked.cluster.recovery

@@ -67,6 +67,7 @@ class World:
             )
             world.machines[machine.name] = machine
             machine.root.mkdir(parents=True)
+            machine.put("/etc/machine-id", f"{configured.name}\n".encode())
             lines = [f"{address}\t{name}\n" for name, address in settings.names_before.items()]
             machine.put("/etc/hosts", "".join(["127.0.0.1\tlocalhost\n", *lines]).encode())
             if configured.role in (Role.PRIMARY, Role.REPLICA):

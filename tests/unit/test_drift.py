@@ -127,6 +127,13 @@ def changed(phase: str, server: str, path: str, value: Any) -> list[str]:
     return found(phase, facts)
 
 
+def test_an_old_primary_that_db_a_opened_without_is_told_what_it_is() -> None:
+    """To raise the round, as for other drift, is refused for ever."""
+    (first, *_) = changed("cutover", "db-a", "journal/alone", True)
+    assert "db1: db-a opened without it" in first
+    assert "servers.db1.lost true && pulumi config set phase cutover && pulumi config set round 2 && pulumi up" in first
+
+
 NOT_SEEN = {"not seen": "why"}
 OPEN_GATE = {"rules": "open", "fromHere": "no password", "rulesWritten": 10.0}
 

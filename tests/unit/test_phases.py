@@ -8,7 +8,7 @@ import pytest
 
 from agent.states import MOVES, Gate, Phase
 from components.order import BEGIN_WITH, ORDER, Part
-from components.phases import TABLE, Lead, MoveRefusedError, check_move
+from components.phases import TABLE, Lead, MoveRefusedError, check_move, check_taken_back
 
 ALLOWED: set[tuple[Phase, Phase]] = {(before, to) for before, moves in MOVES.items() for to in moves}
 ALLOWED |= {(phase, phase) for phase in Phase}
@@ -50,6 +50,15 @@ def test_going_back_needs_a_higher_round_and_going_on_does_not() -> None:
     check_move(Phase.PREPARE, 3, Phase.READONLY, 3)
     with pytest.raises(MoveRefusedError, match="pulumi config set round 4"):
         check_move(Phase.READONLY, 3, Phase.PREPARE, 3)
+
+
+def test_an_old_primary_that_db_a_opened_without_is_lost_for_good() -> None:
+    """Taken back by a line of config it would be asked for what DB_A has taken since."""
+    check_taken_back(None, "db1", "db-a", lost=False)
+    check_taken_back("db1", "db1", "db-a", lost=True)
+    check_taken_back("db1", "db9", "db-a", lost=False)
+    with pytest.raises(MoveRefusedError, match=r"config set --path servers\.db1\.lost true && pulumi up"):
+        check_taken_back("db1", "db1", "db-a", lost=False)
 
 
 def test_a_stale_checkout_is_refused() -> None:
