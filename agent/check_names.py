@@ -65,6 +65,7 @@ class CheckName(str, Enum):
     SCHEDULED_JOBS = "scheduled-jobs"
     JOB_CLIENTS = "job-clients"
     EVENT_TRIGGERS = "event-triggers"
+    EVENT_TRIGGERS_ALWAYS = "event-triggers-always"
     CLUSTER_MANAGERS = "cluster-managers"
     BACKGROUND_WORKERS = "background-workers"
     BACKUPS = "backups"

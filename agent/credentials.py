@@ -13,7 +13,7 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, Optional
 
-from agent import client_rules, functions, session_settings
+from agent import client_rules, functions, session_settings, short_locks
 from agent.client_rules import READER
 from agent.cluster import OS_USER, from_desired
 from agent.postgres import PASSWORD_FILE, Postgres
@@ -65,8 +65,8 @@ def have_role(postgres: Postgres, password: str) -> List[str]:
             "a difference (was the password changed?), and writing now would move the fence",
             "put the old password back, or go back to prepare and change it there",
         )
-    for sql in statements.values():
-        postgres.execute(sql)
+    for what, sql in statements.items():
+        short_locks.execute(postgres, sql, what=what)
     if sealed:  # a database made right before the seal: no way back after cutover covers it, and status says so
         return list(statements)
     without = functions.missing(postgres)

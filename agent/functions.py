@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, List, Mapping, Sequence
 
-from agent import coverage
+from agent import coverage, short_locks
 from agent.client_rules import READER, REHEARSAL
 from agent.journal import JOURNAL_FILE
 from agent.postgres import Postgres
@@ -129,24 +129,28 @@ def missing(postgres: Postgres) -> List[str]:
 def make(postgres: Postgres, database: str) -> None:
     """Make them in a database, all or none."""
     of_the_server = _OF_THE_SERVER if database == "postgres" else ""
-    postgres.execute(
+    short_locks.execute(
+        postgres,
         f"BEGIN; CREATE SCHEMA IF NOT EXISTS pgleap; {_OF_A_DATABASE} {of_the_server} {_GRANTS}"
         f" COMMENT ON SCHEMA pgleap IS '{MARK}'; COMMIT;",
         database,
+        writing=True,  # a database of the fleet's may be read-only unless somebody says that he means to write
     )
 
 
 def drop(postgres: Postgres) -> None:
     """Take them away from every database."""
     for database in coverage.databases(postgres):
-        postgres.execute(_take_away(READER), database)
+        short_locks.execute(postgres, _take_away(READER), database, writing=True)
 
 
 def make_for_rehearsal(postgres: Postgres) -> None:
     """What a rehearsal's copy is configured by, for the rehearsal's role, in the database postgres alone."""
-    postgres.execute(
+    short_locks.execute(
+        postgres,
         f"BEGIN; CREATE SCHEMA IF NOT EXISTS {REHEARSAL}; {_configuration(REHEARSAL)} {_grants(REHEARSAL)}"
-        f" COMMENT ON SCHEMA {REHEARSAL} IS '{REHEARSAL_MARK}'; COMMIT;"
+        f" COMMENT ON SCHEMA {REHEARSAL} IS '{REHEARSAL_MARK}'; COMMIT;",
+        writing=True,
     )
 
 
@@ -160,4 +164,4 @@ def are_there_for_rehearsal(postgres: Postgres) -> bool:
 
 def drop_for_rehearsal(postgres: Postgres) -> None:
     """Take them away again, and what the role may."""
-    postgres.execute(_take_away(REHEARSAL))
+    short_locks.execute(postgres, _take_away(REHEARSAL), writing=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from agent import session_settings
 from agent.client_rules import LOCAL_ROLE
@@ -66,16 +66,25 @@ class Postgres:
         """The same cluster, reached as the superuser, whom the fleet's own rules let the operating system's postgres be."""
         return Postgres(self.server, self.cluster, self.address, self.cluster.superuser, OS_USER)
 
-    def _psql(self, sql: str, database: str, check: bool = True, writing: bool = False, as_role: str = "") -> Completed:
+    def _psql(
+        self,
+        sql: str,
+        database: str,
+        check: bool = True,
+        writing: bool = False,
+        more: Optional[Mapping[str, str]] = None,
+        variables: Sequence[str] = ("ON_ERROR_STOP=1",),
+        without: str = "",
+    ) -> Completed:
         cluster = self.cluster
-        more = {"role": as_role} if as_role else {}
+        settings = {**session_settings.superusers(cluster.version), **(more or {})}
+        settings.pop(without, None)
         if writing:  # a sealed database is read-only by default, for pgleap too unless it says that it means to write
-            more["default_transaction_read_only"] = "off"
+            settings["default_transaction_read_only"] = "off"
         return self.server.run(
             cluster.program("psql"),
             "-XAtq",
-            "-v",
-            "ON_ERROR_STOP=1",
+            *(word for variable in variables for word in ("-v", variable)),
             stdin=sql,
             user=self._os_user,
             check=check,
@@ -87,7 +96,7 @@ class Postgres:
                 "PGDATABASE": database,
                 **TEXT,
                 "PGAPPNAME": "pgleap",
-                "PGOPTIONS": session_settings.options({**session_settings.superusers(cluster.version), **more}),
+                "PGOPTIONS": session_settings.options(settings),
                 "PGCONNECT_TIMEOUT": "5",
             },
         )
@@ -95,7 +104,19 @@ class Postgres:
     def execute(self, sql: str, database: str = "postgres", writing: bool = False, as_role: str = "") -> str:
         """Run statements (each its own transaction); the text they print. `as_role` owns what they make. Raises Refusal with PostgreSQL's
         message."""
-        return self._psql(sql, database, writing=writing, as_role=as_role).stdout.strip()
+        more = {"role": as_role} if as_role else {}
+        return self._psql(sql, database, writing=writing, more=more).stdout.strip()
+
+    def attempt(
+        self, sql: str, database: str, settings: Mapping[str, str], writing: bool, goes_on: bool, own_search_path: bool
+    ) -> Completed:
+        """Run statements under further settings; errors are the caller's to look at, with their SQLSTATE (psql, VERBOSITY).
+
+        `goes_on`: also those after one that failed. `own_search_path`: the fleet's, not pgleap's.
+        """
+        variables = ("VERBOSITY=verbose", f"ON_ERROR_STOP={int(not goes_on)}")
+        without = "search_path" if own_search_path else ""
+        return self._psql(sql, database, False, writing, settings, variables, without)
 
     def rows(self, query: str, database: str = "postgres") -> List[Dict[str, Any]]:
         return self.each_rows([query], database)[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from agent import catalog, coverage, functions
+from agent import catalog, coverage, functions, short_locks
 from agent.coverage import Table
 from agent.own_names import PUBLICATION
 from agent.postgres import Postgres, wait_until
@@ -98,7 +98,8 @@ def take_away(postgres: Postgres) -> List[str]:
         if published:
             # A table may have been dropped or renamed since, or was given another identity by its owner.
             back = [_identity_back(name, was) for name, was in before.get(database, {}).items()]
-            postgres.execute("\n".join([*back, f"DROP PUBLICATION {PUBLICATION};"]), database, writing=True)
+            short_locks.each(postgres, back, database)
+            short_locks.execute(postgres, f"DROP PUBLICATION {PUBLICATION};", database, writing=True)
             changed.append(f"took the publication of {database} away")
     _end_walsenders(postgres)
     dropped = postgres.rows(

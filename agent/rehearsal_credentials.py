@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any, List, Mapping
 
-from agent import access, client_rules, credentials, functions, rehearsal
+from agent import access, client_rules, credentials, functions, rehearsal, short_locks
 from agent.client_rules import REHEARSAL
 from agent.cluster import from_desired
 from agent.postgres import Postgres
@@ -33,8 +33,8 @@ def rehearsal_credentials(desired: Mapping[str, Any], server: Server) -> Facts:
 
 def _have_role(postgres: Postgres, password: str) -> List[str]:
     statements = credentials.role_statements(postgres, REHEARSAL, password)
-    for sql in statements.values():
-        postgres.execute(sql)
+    for what, sql in statements.items():
+        short_locks.execute(postgres, sql, what=what)
     if functions.are_there_for_rehearsal(postgres):
         return list(statements)
     functions.make_for_rehearsal(postgres)

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any, List, Mapping
 
-from agent import functions, journal, rehearsal_guard, uninstall
+from agent import functions, journal, rehearsal_guard, short_locks, uninstall
 from agent.client_rules import REHEARSAL
 from agent.cluster import from_desired
 from agent.configuration import CARRIED_FILE
@@ -57,7 +57,7 @@ def _end_primary(postgres: Postgres) -> List[str]:
     rehearsal_guard.end(server)
     changed = rehearsal_guard.drop_slot(postgres)
     functions.drop_for_rehearsal(postgres)
-    postgres.execute(f"DROP ROLE IF EXISTS {REHEARSAL};")
+    short_locks.execute(postgres, f"DROP ROLE IF EXISTS {REHEARSAL};")
     changed += [f"dropped the role {REHEARSAL} and its functions", *write_rules(postgres, "")]
     server.path(JOURNAL_FILE).unlink(missing_ok=True)
     return changed

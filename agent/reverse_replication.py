@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from agent import copies, journal, seal
+from agent import copies, journal, seal, views
 from agent.cluster import from_desired
 from agent.journal import Authority
 from agent.other_side import OtherSide
 from agent.postgres import Postgres
-from agent.report import Facts, progress
+from agent.report import Facts
 from agent.server import Server
 from agent.states import Stream
 from agent.subscriber import Subscriber
-
-# What a materialized view holds does not travel; one made from another was made after it.
-REFRESH = """SELECT format('REFRESH MATERIALIZED VIEW %I.%I', n.nspname, c.relname) FROM pg_class c
-JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'm' AND c.relispopulated ORDER BY c.oid \\gexec"""
 
 
 def reverse_replication(desired: Mapping[str, Any], server: Server) -> Facts:
@@ -50,10 +46,11 @@ def _end(subscriber: Subscriber, refresh: bool) -> Facts:
     postgres = subscriber.postgres
     followed = list(subscriber.found())
     changed: List[str] = []
+    stale: List[str] = []
     for database in followed if refresh else ():
-        progress(f"refreshing {database}'s materialized views")
-        postgres.execute(REFRESH, database)
+        stale += views.refresh(postgres, database)
         changed.append(f"refreshed the materialized views of {database}")
     changed += subscriber.drop()
     copies.end(postgres.server)  # always: a run before this one may have died after it dropped the last subscription
-    return {"changed": changed, "because": "the stream has done its work" if changed else "there is no stream"}
+    facts: Facts = {"changed": changed, "because": "the stream has done its work" if changed else "there is no stream"}
+    return {**facts, "not refreshed": stale} if stale else facts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from agent import coverage
+from agent import coverage, short_locks
 from agent.client_rules import READER
 from agent.journal import Fence
 from agent.other_side import OtherSide
@@ -115,7 +115,9 @@ class Subscriber:
         """Take the subscriptions away; DB_A's slots are DB_A's to drop, and it may not even answer. What was done."""
         changed = []
         for database in self.found():
-            self.postgres.execute(
+            # Up to some minor versions of 2025 DROP locks the catalog of all subscriptions, which a dump holds for as long as it takes.
+            short_locks.execute(
+                self.postgres,
                 f"ALTER SUBSCRIPTION {SUBSCRIPTION} DISABLE; ALTER SUBSCRIPTION {SUBSCRIPTION} SET (slot_name = NONE);"
                 f" DROP SUBSCRIPTION {SUBSCRIPTION};",
                 database,

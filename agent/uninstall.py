@@ -21,6 +21,7 @@ from agent import (
     new_cluster,
     new_replica,
     offline_tasks,
+    short_locks,
     statistics,
 )
 from agent.client_rules import LOCAL_ROLE, READER
@@ -142,7 +143,7 @@ def _drop_roles(superuser: Postgres) -> List[str]:
     # The functions belong to the role, which can go only without them.
     functions.drop(superuser)
     for sql in filter(None, statements.values()):
-        superuser.execute(sql)
+        short_locks.execute(superuser, sql)
     return ["dropped the schema pgleap", *(what for what, sql in statements.items() if sql)]
 
 

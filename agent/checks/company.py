@@ -11,6 +11,7 @@ from agent.checks.each_database import in_each
 from agent.checks.sight import Sight
 from agent.checks.wording import amount, few
 from agent.own_names import PUBLICATION, SLOT
+from agent.session_settings import EVENT_TRIGGERS_OFF_SINCE
 
 SLOTS = """SELECT s.slot_name AS name, s.slot_type AS type, s.plugin, s.database, s.active,
   to_jsonb(s)->>'wal_status' AS status, host(r.client_addr) AS address, r.application_name AS application, r.usename AS role,
@@ -127,6 +128,23 @@ def _event_triggers(sight: Sight) -> List[str]:
     return few([f"{row['database']}: {row['name']}, on {row['event']}, calls {row['function']}" for row in rows])
 
 
+# Those that a session of pgleap's cannot keep from firing: it is one of replication there (session_settings).
+ALWAYS = """SELECT quote_ident(e.evtname) AS name, e.evtevent AS event,
+  CASE e.evtenabled WHEN 'A' THEN 'ALWAYS' ELSE 'REPLICA' END AS enabled
+FROM pg_event_trigger e WHERE e.evtenabled IN ('A', 'R') ORDER BY 1"""
+
+
+def _event_triggers_always(sight: Sight) -> List[str]:
+    if min(sight.old.version, sight.new.version) >= EVENT_TRIGGERS_OFF_SINCE:
+        return []
+    return few(
+        [
+            f"{row['database']}: {row['name']}, on {row['event']}, ENABLE {row['enabled']}"
+            for row in in_each(sight, ALWAYS)
+        ]
+    )
+
+
 HERE = (Side.OLD_PRIMARY,)
 CHECKS = (
     Check(
@@ -193,8 +211,17 @@ CHECKS = (
         name=CheckName.EVENT_TRIGGERS,
         severity=Severity.NOTE,
         sides=HERE,
-        why="they fire when pgleap makes its schema, and its publication on DB_A",
-        do="see that they let the superuser make a schema, functions and a publication; disable those that do not",
+        why="they fire for none of pgleap's own statements, nor for the extensions' updates on DB_A; for an application's they fire as before",
+        do="nothing, unless one of them has to see everything that is done: pgleap's schema, publication and subscriptions it does not see",
         look=_event_triggers,
+    ),
+    Check(
+        name=CheckName.EVENT_TRIGGERS_ALWAYS,
+        severity=Severity.REFUSE,
+        sides=HERE,
+        why="before version 17 nothing keeps these from firing for pgleap's own statements: one that forbids them fails the window, and what"
+        " one writes on one side alone makes the way back refuse",
+        do="ALTER EVENT TRIGGER <name> ENABLE makes an ordinary one of it, ALTER EVENT TRIGGER <name> DISABLE none, until retire",
+        look=_event_triggers_always,
     ),
 )

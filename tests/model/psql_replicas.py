@@ -60,14 +60,24 @@ def _system(asked: Asked, sql: str) -> str:
     return asked.cluster.system
 
 
-@TABLE.statement("DROP PUBLICATION pgleap_back;")
-def _unpublish(asked: Asked, sql: str) -> str:
-    if "ALTER TABLE public.log REPLICA IDENTITY DEFAULT" in sql and asked.cluster.catalog.get(IDENTITY) == "f":
+@TABLE.statement("ALTER TABLE public.log REPLICA IDENTITY DEFAULT")
+def _identity_back(asked: Asked, sql: str) -> str:
+    if asked.cluster.catalog.get(IDENTITY) == "f":
         asked.writes("set the identity back")
         asked.cluster.catalog[IDENTITY] = "d"
+    return ""
+
+
+@TABLE.statement("DROP PUBLICATION pgleap_back;")
+def _unpublish(asked: Asked, sql: str) -> str:
     asked.writes("dropped the publication")
     del asked.cluster.catalog[PUBLICATION]
     return ""
+
+
+@TABLE.query("c.relkind = 'm' AND c.relispopulated")
+def _views(asked: Asked, sql: str) -> list[Row]:
+    return [{"name": "public.totals", "beside": True}, {"name": "public.plain", "beside": False}]
 
 
 @TABLE.query("pg_terminate_backend(active_pid)")
