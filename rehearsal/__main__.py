@@ -38,7 +38,8 @@ Data = Annotated[
     str | None, typer.Option(help="how much data: databases=20,relations=8000,rows=50000,scale=10,large-objects=2000")
 ]
 Traffic = Annotated[
-    str | None, typer.Option(help="how much traffic on each web server: reads=50,writes=20 a second, clients=6")
+    str | None,
+    typer.Option(help="how much traffic on each web server: reads=50,writes=20 a second, clients=6, documents=5"),
 ]
 Schemas = Annotated[
     list[str] | None,

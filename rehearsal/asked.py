@@ -40,8 +40,10 @@ TRAFFIC: Mapping[str, Bounds] = {
     "reads": Bounds(1, 500, "a client is a Python program, and shares the machine's cores with the databases"),
     "writes": Bounds(1, 200, "a client is a Python program, and shares the machine's cores with the databases"),
     "clients": Bounds(len(KINDS), 24, "each keeps up to a dozen connections"),
+    "documents": Bounds(0, 100, "it is a percentage"),
 }
-"""reads, writes: a second, on each web server. clients: on each web server, dealt to the kinds in turn."""
+"""reads, writes: a second, on each web server. clients: on each web server, dealt to the kinds in turn. documents: of a hundred orders, those
+kept with a large object."""
 CONFIG_NAMESPACE = "lab:"
 DATA_KEY, TRAFFIC_KEY = f"{CONFIG_NAMESPACE}data", f"{CONFIG_NAMESPACE}traffic"
 """Beside a stack's own settings, which pass them over: as much as there is on the real fleet."""
@@ -76,7 +78,7 @@ def mix(text: str | None, given_as: str = "--traffic") -> Mix | None:
     if not text:
         return None
     given = {name: getattr(ORDINARY_TRAFFIC, name) for name in TRAFFIC} | _numbers(given_as, text, TRAFFIC)
-    return Mix(reads=given["reads"], writes=given["writes"], clients=given["clients"])
+    return Mix(reads=given["reads"], writes=given["writes"], clients=given["clients"], documents=given["documents"])
 
 
 def in_config(keys: Mapping[str, Any]) -> tuple[str | None, str | None]:

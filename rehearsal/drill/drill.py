@@ -14,11 +14,11 @@ from rehearsal import after, rehearse, stage
 from rehearsal.data.fill import LEDGER_DATABASES
 from rehearsal.drill.exercises import EXERCISES, Exercise
 from rehearsal.drill.expect import WrongError
-from rehearsal.drill.night import BACK_LIMIT, NO_DOCUMENTS, Night, night_in
+from rehearsal.drill.night import BACK_LIMIT, Night, night_in
 from rehearsal.drill.practice import stand
 from rehearsal.drill.probe import acknowledged, authorities, lost
 from rehearsal.drill.story import Row, row
-from rehearsal.lab import databases, lab
+from rehearsal.lab import lab
 from rehearsal.lab.place import Place, Report
 from rehearsal.rehearse import JUDGED, QUIET_SECONDS, Judgement
 from rehearsal.stage import Wanted
@@ -62,7 +62,6 @@ def whole(wanted: Wanted, said: Sequence[str], report: Report) -> Drilled:
     try:
         it = lab.up(place, report, "rehearsal", fleet=wanted.fleet)
         with night_in(it, wanted, report) as night:
-            databases.psql(it.host(night.old), "shop", NO_DOCUMENTS)
             drilled = drill(night, report)
             drilled.notes += said
             return drilled

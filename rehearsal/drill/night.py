@@ -38,9 +38,6 @@ BACK = "python -m scripts.window --back"
 # DB_A's disk in megabytes, beside three times the data: what preflight asks to be free for pg_upgrade (max_wal_size, 1024, and what a new
 # cluster takes), with something to spare; small enough to be filled in a moment.
 ROOM = 1500
-# Large objects do not travel by logical replication: a fleet that writes them has no way back from cutover that loses nothing.
-NO_DOCUMENTS = """CREATE OR REPLACE FUNCTION keep_document(ledger_id uuid, content bytea) RETURNS oid LANGUAGE sql SECURITY DEFINER
-AS $$ SELECT 0::oid $$;"""
 
 
 @dataclass

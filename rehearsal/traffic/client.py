@@ -134,8 +134,8 @@ class Pool:
             places.append(link)
 
 
-def order(work: cursor, entry: str) -> int:
-    """An order of two products: partitions, foreign keys (one deferred to COMMIT), stock, and some with a document."""
+def order(work: cursor, _entry: str) -> int:
+    """An order of two products: partitions, foreign keys (one deferred to COMMIT), stock."""
     work.execute(f"INSERT INTO orders (customer_id) VALUES ({SOME_CUSTOMER}) RETURNING id, placed")
     key = work.fetchall()[0]
     work.execute(
@@ -151,9 +151,12 @@ def order(work: cursor, entry: str) -> int:
         " WHERE id = %s AND placed = %s",
         (random.choice(["card", "transfer", "invoice"]), *key),
     )
-    if random.random() < 0.05:
-        work.execute("SELECT keep_document(%s, convert_to(%s, 'UTF8'))", (entry, f"{entry} " * 200))
     return int(key[0])
+
+
+def keep_document(work: cursor, entry: str) -> None:
+    """A document of an order, as a large object."""
+    work.execute("SELECT keep_document(%s, convert_to(%s, 'UTF8'))", (entry, f"{entry} " * 200))
 
 
 def post(work: cursor, entry: str) -> int:
@@ -180,8 +183,9 @@ WRITES: dict[str, Callable[[cursor, str], int]] = {"shop": order, "forum": post,
 class Client:
     """One client: what it asks, and the log it keeps of it."""
 
-    def __init__(self, kind: str, log: Path) -> None:
+    def __init__(self, kind: str, log: Path, documents: int = 0) -> None:
         self.kind = kind
+        self.documents = documents  # of a hundred orders, those with one
         self.writer = f"{socket.gethostname()}/{kind}"
         self.log = (log / f"{kind}.jsonl").open("a", buffering=1, encoding="utf-8")
         self.lock = threading.Lock()
@@ -235,6 +239,8 @@ class Client:
         with link.connection.cursor() as work:
             work.execute("BEGIN")
             made = WRITES[line["database"]](work, line["id"])
+            if line["database"] == "shop" and random.random() * 100 < self.documents:
+                keep_document(work, line["id"])
             work.execute("INSERT INTO ledger (id, client, made) VALUES (%s, %s, %s)", (line["id"], self.writer, made))
             line["outcome"] = "unknown"
             try:
@@ -282,6 +288,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--reads", nargs="+", default=["db2.internal.ln", "db3.internal.ln", "db1.internal.ln"])
     parser.add_argument("--writes", default="db1.internal.ln")
     parser.add_argument("--databases", nargs="+", choices=list(WRITES), default=["shop", "metrics"], help="to write to")
+    parser.add_argument("--documents", type=int, default=0, help="of a hundred orders, those kept with a large object")
     parser.add_argument("--log", type=Path, default=Path("/var/log/pgleap-traffic"))
     return parser
 
@@ -291,7 +298,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    client = Client(options.kind, options.log)
+    client = Client(options.kind, options.log, options.documents)
     usual = options.interval or INTERVALS[options.kind]
     threads = []
     for _ in range(options.clients):

@@ -56,7 +56,7 @@ def units(server: Server, fleet: Fleet = ORDINARY, mix: Mix | None = None) -> di
     write = f"--writes {fleet.names_of(fleet.primary.name)[0]}"
     if server.tasks:
         databases = " ".join((mix and mix.databases) or task_databases(server, fleet))
-        pace = f" --writes-every {1000 / mix.writes:g}" if mix else ""
+        pace = f" --writes-every {1000 / mix.writes:g}{mix.with_documents()}" if mix else ""
         task = _unit(f"Offline task that writes to {databases}", f"worker --databases {databases} {write}{pace}")
         return dict.fromkeys(server.tasks, task)
     readers = [fleet.reads_from, *(one.name for one in fleet.replicas if one.name != fleet.reads_from)]

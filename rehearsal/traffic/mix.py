@@ -18,12 +18,14 @@ WORKER = 4
 @dataclass(frozen=True)
 class Mix:
     """On each web server `reads` and `writes` a second, by `clients` clients, dealt to the kinds in turn (so three are the fewest); on each
-    worker the same `writes`, by one client. Where `databases` are named, only these are written to."""
+    worker the same `writes`, by one client. Where `databases` are named, only these are written to. `documents` of a hundred orders are kept
+    with a large object, which no way back from cutover brings along: a fleet that writes them has none that is strict."""
 
     reads: float
     writes: float
     clients: int = len(KINDS)
     databases: tuple[str, ...] = ()
+    documents: int = 0
 
     def clients_of(self, kind: str) -> int:
         """How many clients of a kind there are on a server."""
@@ -36,7 +38,12 @@ class Mix:
             f" --reads-every {1000 * self.clients / self.reads:g} --writes-every {1000 * self.clients / self.writes:g}"
         )
         written = f" --databases {' '.join(self.databases)}" if self.databases else ""
-        return {kind: f" --clients {self.clients_of(kind)}{pace}{written}" for kind in KINDS}
+        kept = self.with_documents()
+        return {kind: f" --clients {self.clients_of(kind)}{pace}{written}{kept}" for kind in KINDS}
+
+    def with_documents(self) -> str:
+        """What client.py is told of large objects."""
+        return f" --documents {self.documents}" if self.documents else ""
 
     def connections(self, web_servers: int, workers: int, names: int) -> int:
         """How many connections one database gets from them while every name leads to it, at most. Pure."""

@@ -58,6 +58,7 @@ def test_every_mistake_is_named_at_once() -> None:
 def test_traffic_is_as_much_as_asked_for() -> None:
     """Without the option clients have each their own pace, which the lab's two cores carry."""
     assert asked.mix(None) is None
+    assert asked.mix("documents=5") == Mix(asked.ORDINARY_TRAFFIC.reads, asked.ORDINARY_TRAFFIC.writes, documents=5)
     assert asked.mix("reads=50,clients=6") == Mix(reads=50, writes=asked.ORDINARY_TRAFFIC.writes, clients=6)
 
 

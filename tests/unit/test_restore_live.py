@@ -122,7 +122,7 @@ CHANGES = [
         "constraint stock_quantity_check on public.stock is only there before",
     ),
     ("ALTER TABLE stock ALTER quantity SET DEFAULT 41", "table public.stock is defined otherwise"),
-    ("ALTER TABLE stock_change ALTER what TYPE jsonb", "table public.stock_change is defined otherwise"),
+    ("ALTER TABLE stock_change ALTER what TYPE varchar", "table public.stock_change is defined otherwise"),
     ("ALTER TABLE stock DISABLE TRIGGER stock_changed", "trigger stock_changed on public.stock is defined otherwise"),
     ("REVOKE INSERT ON orders FROM app_writer", "partitioned table public.orders is defined otherwise"),
     ("ALTER TYPE order_state ADD VALUE 'lost'", "type public.order_state is defined otherwise"),

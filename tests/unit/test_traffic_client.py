@@ -72,6 +72,16 @@ def write_once(folder: Path, kind: str = "connect") -> Operation:
     return parse((folder / f"{kind}.jsonl").read_text(), "web1")[-1]
 
 
+@pytest.mark.parametrize("percentage", [0, 100])
+def test_an_order_keeps_a_large_object_only_where_that_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, percentage: int
+) -> None:
+    kept: list[str] = []
+    monkeypatch.setattr(client, "keep_document", lambda _cursor, entry: kept.append(entry))
+    Client("connect", tmp_path, percentage).writes("db1.internal.ln", ["shop"])()
+    assert len(kept) == percentage / 100
+
+
 def test_an_acknowledged_write_is_one_whose_commit_returned(tmp_path: Path) -> None:
     """The ledger's promise: this line is what the reconciliation later holds the databases to."""
     one = write_once(tmp_path)

@@ -98,6 +98,17 @@ def test_the_clients_of_a_server_make_the_traffic_that_was_asked_for() -> None:
     assert sum(one.clients * 1000 / one.writes_every for one in told) == pytest.approx(20)
 
 
+def test_large_objects_are_written_where_they_are_asked_for_alone() -> None:
+    """A fleet that writes them has no way back from cutover that loses nothing, so the ordinary traffic writes none."""
+    told = [client.arguments().parse_args([kind]).documents for kind in KINDS]
+    assert told == [0, 0, 0]
+    for server in ORDINARY.servers:
+        if server.role in ("online", "drained", "worker"):
+            plain, asked = (install.units(server, ORDINARY, Mix(50, 20, documents=some)) for some in (0, 5))
+            assert all("--documents" not in text for text in plain.values())
+            assert all("--documents 5" in text for text in asked.values())
+
+
 def test_every_worker_of_another_fleet_has_something_to_write_to() -> None:
     """A worker without databases would not start, and nobody would miss its writes."""
     workers = tuple(Server(f"jobs{n}", "worker", f"10.77.0.{n}", tasks=("jobs.service",)) for n in range(31, 34))

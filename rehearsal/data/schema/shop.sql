@@ -76,8 +76,8 @@ CREATE TABLE payment (
 CREATE TABLE payment_card PARTITION OF payment FOR VALUES IN ('card');
 CREATE TABLE payment_transfer PARTITION OF payment FOR VALUES IN ('transfer', 'invoice');
 
--- No primary key, and a json column: nothing that REPLICA IDENTITY FULL could serve. Rows are only ever added.
-CREATE TABLE stock_change (changed timestamptz NOT NULL DEFAULT clock_timestamp(), what json NOT NULL);
+-- No primary key: only REPLICA IDENTITY FULL can serve it. Rows are only ever added.
+CREATE TABLE stock_change (changed timestamptz NOT NULL DEFAULT clock_timestamp(), what text NOT NULL);
 
 CREATE UNLOGGED TABLE basket (session uuid PRIMARY KEY, content jsonb NOT NULL);
 

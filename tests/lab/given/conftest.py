@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from rehearsal import asked
-from rehearsal.drill.night import NO_DOCUMENTS, Night, night_in
-from rehearsal.lab import databases
+from rehearsal.drill.night import Night, night_in
 from rehearsal.shape import for_drill, settings, shaped
 from rehearsal.stage import Wanted
 from tests.lab.booted import booted
@@ -78,5 +77,4 @@ def night(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Night]:
     dumps = asked.dumps([str(file)], size)
     wanted = Wanted(shape.fleet, size, mix, asked.connections(mix, shape.fleet), dumps)
     with booted(shape.fleet) as lab, night_in(lab, wanted) as it:
-        databases.psql(it.host(it.old), "shop", NO_DOCUMENTS)
         yield it

@@ -7,7 +7,6 @@ import pytest
 
 from rehearsal import stage
 from rehearsal.data.fill import Size
-from rehearsal.drill.night import NO_DOCUMENTS
 from rehearsal.lab import databases
 from rehearsal.stage import Stage
 from tests.lab.booted import booted
@@ -16,10 +15,9 @@ from tests.lab.way_back import churn
 
 @pytest.fixture(scope="package")
 def it() -> Iterator[Stage]:
-    """The fleet under traffic, without large objects, and with a database of every kind of table."""
+    """The fleet under its ordinary traffic, which writes no large objects, and with a database of every kind of table."""
     with booted() as fleet:
         stage.put_databases(fleet, Size(), print)
         db1 = partial(databases.psql, fleet.host("db1"))
-        db1("shop", NO_DOCUMENTS)
         churn.make(db1)
         yield stage.put_traffic(fleet, print)

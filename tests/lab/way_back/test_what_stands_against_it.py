@@ -47,7 +47,7 @@ def test_a_table_made_on_db_a(it: Stage) -> None:
     answers(it, "no, because", "shop: table public.made_later was made")
     back_is_refused(it, "table public.made_later was made")
     db_a("shop", "DROP TABLE made_later;")
-    answers(it, "yes, but for these", "public.stock_change")
+    answers(it, "yes, but for these", "public.uncovered")
 
 
 def test_a_large_object(it: Stage) -> None:
