@@ -10,7 +10,9 @@ from functools import partial
 
 import psycopg2
 
+from agent.subscriber import reached
 from rehearsal.drill.breakage import left_prepared, replay_paused
+from rehearsal.drill.consumer import NAME, consuming
 from rehearsal.drill.expect import expect, refusal, until
 from rehearsal.drill.night import BACK, BY_HAND, Night
 from rehearsal.drill.probe import CONNECTION, Commit, lost
@@ -157,6 +159,46 @@ def old_sessions(night: Night) -> None:
         night.writes_are_back(night.operator.back_by_hand().done(), story)
         night.finished("prepare")
         story.repairs("nothing to repair", BY_HAND)
+    night.takes_writes(night.old)
+
+
+def logical_consumer(night: Night) -> None:
+    """Its session speaks SQL, and can write as soon as it stops streaming; and its slot does not come along."""
+    psql, ids = night.psql(night.old), "SELECT id FROM ledger"
+    with night.stories.tell(Fault.LOGICAL_CONSUMER) as story:
+        before = set(psql("shop", ids).split())
+        with consuming(night.host(night.old), psql, "shop") as consumer:
+            until(lambda: "INSERT" in consumer.received(), "the consumer to be sent what clients write")
+            night.up("readonly")
+            expect(not consumer.is_inside(), "expected the consumer to be ended, and it follows")
+            night.takes_writes()
+
+            # Everything that was acknowledged before the fence, and a person is told so.
+            written, received = set(psql("shop", ids).split()) - before, consumer.received()
+            missing = [one for one in written if one not in received]
+            expect(
+                written and not missing, f"expected it to have all of {len(written)} writes, {len(missing)} are missing"
+            )
+            told, fence = night.remembered(night.old, "consumers.json"), night.journal(night.old)["fence"]
+            slot = told["slots"][NAME]
+            expect(int(told["xid"]) == fence["xid"], f"expected it drained to the fence {fence}, found: {told}")
+            expect(
+                reached(slot["sent"], told["lsn"]), f"expected it to have been sent everything up to the fence: {told}"
+            )
+            expect("pg_recvlogical as postgres" in slot["consumer"], f"expected a person to be told who it is: {told}")
+
+            until(lambda: RULE in consumer.said(), "the consumer to be refused by pg_hba.conf, and to go on trying")
+            story.refuses(consumer.said(), RULE)
+            expect(not consumer.is_inside(), "expected the consumer to stay out, and it follows again")
+            night.takes_writes()
+            night.up("readonly", higher=True)
+            found = night.journal(night.old)["fence"]["xid"]
+            expect(found == fence["xid"], f"expected the fence where it was, at {fence['xid']}; found it at {found}")
+
+            night.writes_are_back(night.operator.back_by_hand().done(), story)
+            night.finished("prepare")
+            until(consumer.is_inside, "the consumer to go on by its slot")
+        story.repairs("nothing to repair: it goes on by its slot", BY_HAND)
     night.takes_writes(night.old)
 
 

@@ -39,6 +39,7 @@ EXERCISES = (
     _fault(at_readonly.engine_killed_at_readonly, "prepare", Fault.ENGINE_KILLED_AT_READONLY),
     _fault(at_readonly.primary_dies_sealed, "readonly", Fault.PRIMARY_DIES_SEALED),
     _fault(at_readonly.old_sessions, "prepare", Fault.OLD_SESSIONS),
+    _fault(at_readonly.logical_consumer, "prepare", Fault.LOGICAL_CONSUMER),
     _fault(at_readonly.engine_killed_at_prepare, "prepare", Fault.ENGINE_KILLED_AT_PREPARE),
     _fault(at_readonly.interrupted_at_readonly, "prepare", Fault.INTERRUPTED_AT_READONLY),
     _fault(web_servers.unreachable_at_readonly, "prepare", Fault.UNREACHABLE_AT_READONLY),

@@ -75,7 +75,11 @@ class Night:
 
     def journal(self, name: str) -> dict[str, Any]:
         """What a database server remembers, read where its disk lies on this machine: in a moment, also while it is down."""
-        file = self.stage.lab.place.hosts / name / "root" / "var" / "lib" / "pgleap" / "journal.json"
+        return self.remembered(name, "journal.json")
+
+    def remembered(self, name: str, file_name: str) -> dict[str, Any]:
+        """A file of the agent's on a server, read in the same way."""
+        file = self.stage.lab.place.hosts / name / "root" / "var" / "lib" / "pgleap" / file_name
         found: dict[str, Any] = json.loads(file.read_text())
         return found
 

@@ -37,6 +37,7 @@ class Fault(StrEnum):
     OLD_SESSIONS = (
         "Sessions from before the seal, rude ones after it, asynchronous commits just before it, a nightly VACUUM in it"
     )
+    LOGICAL_CONSUMER = "A logical consumer (pg_recvlogical) follows db1 when `readonly` begins, and tries to come back"
     ENGINE_KILLED_AT_PREPARE = (
         "The engine is killed in the middle of `prepare`, on the way back, once the old primary has opened"
     )

@@ -33,6 +33,11 @@ def test_old_sessions(night: Night) -> None:
     at_readonly.old_sessions(night)
 
 
+def test_logical_consumer(night: Night) -> None:
+    """Its session speaks SQL, and can write as soon as it stops streaming; and its slot does not come along."""
+    at_readonly.logical_consumer(night)
+
+
 def test_engine_killed_at_prepare(night: Night) -> None:
     """The old primary is open again, the names still lead to DB_B: to whom looks at the old primary alone, all is well."""
     at_readonly.engine_killed_at_prepare(night)
