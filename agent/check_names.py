@@ -85,6 +85,7 @@ class CheckName(str, Enum):
     STREAM_LIMITS = "stream-limits"
     REPLICA_IDENTITY = "replica-identity"
     KEYLESS_TABLES = "keyless-tables"
+    SEARCH_PATHS = "search-paths"
     SEQUENCES = "sequences"
     # The servers of the application.
     HOSTS_FILE = "hosts-file"

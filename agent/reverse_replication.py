@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from agent import copies, journal, seal, views
+from agent import copies, journal, replica_triggers, seal, views
 from agent.cluster import from_desired
 from agent.journal import Authority
 from agent.other_side import OtherSide
@@ -51,6 +51,7 @@ def _end(subscriber: Subscriber, refresh: bool) -> Facts:
         stale += views.refresh(postgres, database)
         changed.append(f"refreshed the materialized views of {database}")
     changed += subscriber.drop()
+    changed += replica_triggers.as_before(postgres)
     copies.end(postgres.server)  # always: a run before this one may have died after it dropped the last subscription
     facts: Facts = {"changed": changed, "because": "the stream has done its work" if changed else "there is no stream"}
     return {**facts, "not refreshed": stale} if stale else facts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from agent import coverage, short_locks
+from agent import coverage, replica_triggers, short_locks
 from agent.client_rules import READER
 from agent.journal import Fence
 from agent.other_side import OtherSide
@@ -82,9 +82,10 @@ class Subscriber:
             return slot is not None and not (up_to is not None and reached(slot["confirmed"], up_to.lsn))
 
         wanted = [one for one in coverage.databases(self.postgres) if is_wanted(one)]
+        quiet = replica_triggers.keep_quiet(self.postgres, wanted, self.jobs)
         make = self.postgres.server.side_by_side
         made = make(lambda database: self._subscribe(database, there.get(database)), wanted, self.jobs)
-        return [sentence for sentence in made if sentence]
+        return [*quiet, *(sentence for sentence in made if sentence)]
 
     def _subscribe(self, database: str, there: Optional[Mapping[str, Any]]) -> str:
         if there is not None:

@@ -35,7 +35,7 @@ def against(subscriber: Subscriber) -> List[str]:
 def _why_not(postgres: Postgres, database: str, mine: Mapping[str, Any]) -> str:
     error = logged_error(postgres, int(mine["oid"]))
     if error:
-        return f"{database} stopped following: {error} (mend that row here, as a superuser with default_transaction_read_only off)"
+        return f"{database} stopped following: {error} ({what_helps(error)})"
     if not mine["enabled"]:
         return f"{database} stopped following: see the log of {postgres.cluster.unit}"
     limits = postgres.row(
@@ -45,6 +45,19 @@ def _why_not(postgres: Postgres, database: str, mine: Mapping[str, Any]) -> str:
         f"{database} has no worker that applies: each database needs one, and max_logical_replication_workers is"
         f" {limits['appliers']}, max_worker_processes {limits['workers']}"
     )
+
+
+def what_helps(error: str) -> str:
+    """What a person has to mend over an error of the stream, in a few words. Pure."""
+    as_superuser = "as a superuser with default_transaction_read_only off"
+    if re.search(r"logical replication target relation .* does not exist", error):
+        return f"it is no row that is to be mended: make that table here, {as_superuser}"
+    if re.search(r"\b(function|relation|type|operator|schema|collation) .* does not exist", error):
+        return (
+            "it is no row that is to be mended: what applies the stream has no search_path; here, "
+            f"{as_superuser}: ALTER FUNCTION ... SET search_path = ..., of the function that names it"
+        )
+    return f"mend that row here, {as_superuser}"
 
 
 def lag_bytes(subscriber: Subscriber) -> int:

@@ -17,7 +17,7 @@ from agent.checks.sight import Sight
 MODULES: Dict[Side, Tuple[str, ...]] = {
     Side.OLD_PRIMARY: (
         "versions", "replication", "extensions", "objects", "collations", "build", "configured", "authentication", "storage", "room", "company",
-        "managers", "bystanders", "fence", "archive", "activity", "statements", "reverse", "reach",
+        "managers", "bystanders", "fence", "archive", "activity", "statements", "reverse", "search_paths", "reach",
     ),
     Side.OLD_REPLICA: ("versions", "replication", "collations", "configured", "room", "managers", "bystanders", "reach", "tls"),
     Side.TARGET: (

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from agent import coverage, functions, publisher, way_back
+from agent import coverage, functions, publisher, replica_triggers, way_back
 from agent.subscriber import Subscriber
-from tests.agent.two_sides import NEEDS_POSTGRESQL, Sides, two_sides
+from tests.agent.two_sides import NEEDS_POSTGRESQL, Side, Sides, two_sides
 
 pytestmark = NEEDS_POSTGRESQL
 PATIENCE_SECONDS = 30
@@ -61,6 +63,26 @@ def follow(sides: Sides) -> Subscriber:
     subscriber = Subscriber(sides.old.postgres, sides.new.other(), 1)
     subscriber.subscribe()
     return subscriber
+
+
+@contextmanager
+def busy(side: Side, database: str, sql: str) -> Iterator[None]:
+    """A client's transaction that stays open for as long as this lasts."""
+    own = side.database
+    where = ["-h", str(own.folder), "-p", str(own.port), "-U", "postgres", "-d", database]
+    client = subprocess.Popen(
+        [str(own.bin / "psql"), "-XqAt", *where], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert client.stdin is not None
+    assert client.stdout is not None
+    client.stdin.write(f"BEGIN; {sql}; SELECT 'there';\n")
+    client.stdin.flush()
+    assert client.stdout.readline() == "there\n"
+    try:
+        yield
+    finally:
+        client.kill()
+        client.communicate()
 
 
 def identities(sides: Sides) -> str:
@@ -188,3 +210,61 @@ def test_databases_with_large_objects_are_told_ahead(sides: Sides) -> None:
         ]
     finally:
         sides.both("DROP TABLE cache; SELECT lo_unlink(4711)", "shop")
+
+
+REPLICA_TRIGGERS = """
+CREATE TABLE counted (id int PRIMARY KEY, v text, seen int DEFAULT 0);
+CREATE FUNCTION bump() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN NEW.seen := coalesce(NEW.seen, 0) + 1; RETURN NEW; END$$;
+CREATE TRIGGER bump BEFORE INSERT OR UPDATE ON counted FOR EACH ROW EXECUTE FUNCTION bump(); ALTER TABLE counted ENABLE ALWAYS TRIGGER bump;
+CREATE TABLE audit (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, what text); CREATE TABLE "Audited" (id int PRIMARY KEY, v text);
+CREATE FUNCTION audit_it() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN INSERT INTO audit(what) VALUES (TG_OP); RETURN NEW; END$$;
+CREATE TRIGGER "Odd 'name'" AFTER INSERT ON "Audited" FOR EACH ROW EXECUTE FUNCTION audit_it();
+ALTER TABLE "Audited" ENABLE ALWAYS TRIGGER "Odd 'name'";
+CREATE TABLE on_replica (id int PRIMARY KEY, v text); CREATE TRIGGER r AFTER INSERT ON on_replica FOR EACH ROW EXECUTE FUNCTION audit_it();
+ALTER TABLE on_replica ENABLE REPLICA TRIGGER r;
+CREATE TABLE ranged (id int PRIMARY KEY) PARTITION BY RANGE (id); CREATE TABLE ranged1 PARTITION OF ranged FOR VALUES FROM (0) TO (9);
+CREATE TRIGGER p AFTER INSERT ON ranged FOR EACH ROW EXECUTE FUNCTION audit_it(); ALTER TABLE ranged ENABLE ALWAYS TRIGGER p;
+"""
+ENABLED = "SELECT string_agg(tgname || tgenabled::text, ' ' ORDER BY oid) FROM pg_trigger WHERE NOT tgisinternal"
+
+
+def test_triggers_that_fire_for_replicas_fire_once(sides: Sides, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What such a trigger did on DB_A comes along; done once more on the old primary it is there twice, or stops the database."""
+    monkeypatch.setattr(replica_triggers, "PATIENCE_SECONDS", 1.0)
+    sides.make_database("fires")
+    for side in (sides.old, sides.new):
+        side.database.sql(REPLICA_TRIGGERS, "fires")
+    before = sides.old.database.sql(ENABLED, "fires")
+    subscriber = follow(sides)
+    tables = ("counted", "audit", '"Audited"', "on_replica", "ranged")
+
+    def held(side: Side) -> list[str]:
+        return [
+            side.database.sql(f"SELECT json_agg(one ORDER BY one::text) FROM {table} one", "fires") for table in tables
+        ]
+
+    try:
+        sides.new.database.sql(
+            """INSERT INTO counted VALUES (1); UPDATE counted SET v = 'x'; INSERT INTO "Audited" VALUES (1); INSERT INTO on_replica VALUES (1);
+            INSERT INTO ranged VALUES (1)""",
+            "fires",
+        )
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while held(sides.old) != held(sides.new):
+            assert all(row["enabled"] for row in subscriber.found().values())
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        assert subscriber.subscribe() == []
+        # As the old primary's own clients see them: ALWAYS fires, REPLICA does not.
+        sides.old.database.sql("INSERT INTO counted VALUES (2); INSERT INTO on_replica VALUES (2)", "fires")
+        assert sides.old.database.sql("SELECT seen FROM counted WHERE id = 2", "fires") == "1\n"
+    finally:
+        subscriber.drop()
+        publisher.take_away(sides.new.postgres)
+    # A client has one of the tables: nobody waits behind pgleap, and the others are as before.
+    with busy(sides.old, "fires", "LOCK counted IN ROW EXCLUSIVE MODE"):
+        told = replica_triggers.as_before(sides.old.postgres)
+        assert any("counted" in one and "a higher round tries again" in one for one in told)
+    assert replica_triggers.as_before(sides.old.postgres) == ["triggers of fires fire as before"]
+    assert replica_triggers.as_before(sides.old.postgres) == []
+    assert sides.old.database.sql(ENABLED, "fires") == before

@@ -33,6 +33,22 @@ def test_the_row_in_the_way_is_read_from_the_log(subscription: int, error: str |
 
 
 @pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ('duplicate key value violates unique constraint "member_pkey" in public.member', "mend that row here"),
+        ("function helper(text) does not exist at character 1 in public.u", "ALTER FUNCTION ... SET search_path"),
+        ('relation "audit" does not exist at character 13', "ALTER FUNCTION ... SET search_path"),
+        ('type "mood" does not exist', "ALTER FUNCTION ... SET search_path"),
+        ('logical replication target relation "public.new" does not exist', "make that table here"),
+    ],
+)
+def test_what_helps_over_an_error_of_the_stream(error: str, words: str) -> None:
+    """Whoever is sent to a row that is no row looks for it all night."""
+    assert words in way_back.what_helps(error)
+    assert ("no row" in way_back.what_helps(error)) is ("mend that row" not in words)
+
+
+@pytest.mark.parametrize(
     ("databases", "short"),
     [
         (4, []),

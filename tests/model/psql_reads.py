@@ -19,6 +19,9 @@ DATABASE = "postgres"
 # Where the catalog has the replica identity of its one table without a key.
 IDENTITY = "identity public.log"
 
+# Where the catalog has how a trigger of a table is enabled.
+TRIGGER = "trigger it"
+
 # What a cluster says of itself.
 
 
@@ -104,6 +107,12 @@ def _tables(asked: Asked, sql: str) -> list[Row]:
 @TABLE.query("SELECT EXISTS (SELECT FROM pg_largeobject_metadata)")
 def _large_objects(asked: Asked, sql: str) -> list[Row]:
     return [{"any": False}]
+
+
+@TABLE.query("t.tgenabled IN ('A', 'R')")
+def _replica_triggers(asked: Asked, sql: str) -> list[Row]:
+    enabled = asked.cluster.catalog.get(TRIGGER, "O")
+    return [{"schema": "public", "table": "t", "trigger": "it", "enabled": enabled}] if enabled in "AR" else []
 
 
 @TABLE.query("c.relisshared AS shared")

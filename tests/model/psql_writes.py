@@ -9,7 +9,7 @@ from dataclasses import replace
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.own_names import PUBLICATION
 from tests.model.cluster import Session, Subscription
-from tests.model.psql_reads import IDENTITY
+from tests.model.psql_reads import IDENTITY, TRIGGER
 from tests.model.psql_table import Asked, Row, Table, lsn_text
 
 TABLE = Table()
@@ -178,6 +178,17 @@ def _alter_subscription(asked: Asked, sql: str) -> str:
     assert asked.cluster.subscription is not None
     asked.cluster.subscription = replace(asked.cluster.subscription, enabled="ENABLE" in sql)
     return "0"
+
+
+@TABLE.statement('TRIGGER "it"')
+def _alter_trigger(asked: Asked, sql: str) -> str:
+    asked.writes("altered a trigger")
+    how = re.search(r'"t" ([A-Z ]+) TRIGGER "it"', sql)
+    assert how is not None, sql
+    asked.cluster.catalog[TRIGGER] = {"ENABLE": "O", "DISABLE": "D", "ENABLE ALWAYS": "A", "ENABLE REPLICA": "R"}[
+        how[1]
+    ]
+    return ""
 
 
 @TABLE.statement("REFRESH MATERIALIZED VIEW")

@@ -65,3 +65,36 @@ def test_sequences_near_their_end(database: Database) -> None:
         "postgres: public.orders_id_seq is at 2000000000 of 2147483647 (93 %)",
     ]
     database.sql("DROP TABLE orders, fresh; DROP SEQUENCE small, down, round, whole")
+
+
+def test_functions_that_need_a_search_path(database: Database) -> None:
+    """The first row of such a table stops the stream of its whole database, for there functions find nothing by a bare name."""
+    database.sql(
+        """CREATE FUNCTION helper(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)';
+        CREATE FUNCTION norm(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN helper($1); END';
+        CREATE FUNCTION is_well(text) RETURNS bool LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN helper($1) IS NOT NULL; END';
+        CREATE FUNCTION innocent(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN upper($1); END';
+        CREATE FUNCTION qualified(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT public.helper($1)';
+        CREATE TABLE indexed (x text); CREATE INDEX ON indexed (norm(x)); INSERT INTO indexed VALUES ('A');
+        CREATE TABLE partial (x text); CREATE INDEX ON partial (x) WHERE is_well(x);
+        CREATE TABLE checked (x text CHECK (is_well(x))); CREATE TABLE fills (x text, g text GENERATED ALWAYS AS (norm(x)) STORED);
+        CREATE TABLE parts (x text) PARTITION BY LIST (norm(x)); CREATE TABLE part_a PARTITION OF parts FOR VALUES IN ('a');
+        CREATE TABLE fine (x text CHECK (innocent(x) <> ''), g text GENERATED ALWAYS AS (qualified(x)) STORED);
+        CREATE INDEX ON fine (qualified(x), innocent(x)); INSERT INTO fine VALUES ('x')"""
+    )
+    found = database.found(CheckName.SEARCH_PATHS)
+    assert [one.split(" calls")[0] for one in found] == [
+        "postgres: public.checked: the constraint checked_x_check",
+        "postgres: public.fills: the generated column g",
+        "postgres: public.indexed: the index public.indexed_norm_idx",
+        "postgres: public.part_a: the partition key",
+        "postgres: public.partial: the index public.partial_x_idx",
+    ]
+    assert all("function helper(text) does not exist" in one for one in found)
+    database.sql(
+        "ALTER FUNCTION norm(text) SET search_path = public; ALTER FUNCTION is_well(text) SET search_path = public"
+    )
+    assert database.found(CheckName.SEARCH_PATHS) == []
+    database.sql(
+        "DROP TABLE indexed, partial, checked, fills, parts, fine; DROP FUNCTION norm, is_well, innocent, qualified, helper"
+    )
