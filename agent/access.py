@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any, List, Mapping, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 from agent import client_rules, journal
-from agent.cluster import Cluster, from_desired
+from agent.cluster import OS_USER, Cluster, from_desired
 from agent.journal import Authority, Journal
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal
@@ -80,26 +80,31 @@ def write_rules(
     sealed: bool,
     on_target: bool = False,
     root_as_superuser: bool = False,
+    instead: Optional[Mapping[str, str]] = None,
 ) -> List[str]:
-    """Write both files if they differ; which were written. What runs must be told by a reload."""
+    """Write both files if they differ; which were written. What runs must be told by a reload. `instead` are the texts (by file) that get
+    pgleap's rules in the place of what the files hold: in one write, so that no file is ever without its seal."""
     upgrader, root_as = (cluster.superuser if wanted else None for wanted in (on_target, root_as_superuser))
     identities = partial(client_rules.with_identities, upgrader=upgrader, root_as=root_as)
     rules = partial(client_rules.with_rules, readers=readers, sealed=sealed, upgrader=upgrader, root_as=root_as)
     changed = []
     for file, render in ((cluster.ident_file, identities), (cluster.hba_file, rules)):
-        if not server.path(file).exists():
+        there = server.path(file).exists()
+        if not there and instead is None:
             raise Refusal(f"the file {file}", "none", "mend pgleap:postgres (layout, cluster, old.config)")
-        text = _text(server, file)
-        if render(text) != text:
-            put(server, file, render(text))
+        text = _text(server, file) if there else ""
+        wanted = render(text if instead is None else client_rules.without_rules(instead[file]))
+        if wanted != text:
+            put(server, file, wanted, new=instead is not None)
             changed.append(f"wrote {file}")
     return changed
 
 
-def put(server: Server, file: str, text: str) -> None:
-    """Replace a rule file. Raises Refusal if it cannot be."""
+def put(server: Server, file: str, text: str, new: bool = False) -> None:
+    """Replace a rule file; a `new` one belongs to PostgreSQL. Raises Refusal if it cannot be."""
+    mode, owner = (0o640, server.owner(OS_USER)) if new else (None, None)
     try:
-        server.write_durably(file, text.encode(errors="surrogateescape"))
+        server.write_durably(file, text.encode(errors="surrogateescape"), mode=mode, owner=owner)
     except OSError as error:
         raise Refusal(
             f"{file} to be replaced",

@@ -6,6 +6,7 @@ They are carried in `prepare`, again in `readonly` before anything is refused, a
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
@@ -74,14 +75,20 @@ def read_old_primary(other: OtherSide) -> Carried:
             f"on {other.name}: sudo psql -U {LOCAL_ROLE} -p {other.port} -d postgres -c 'SELECT pg_reload_conf()' (put the file back before,"
             " if it is not to count); then run `pulumi up` again",
         )
-    elsewhere = rules_elsewhere(rules["hba"], rules["ident"])
+    hba, ident = decoded(rules["hba"]), decoded(rules["ident"])
+    elsewhere = rules_elsewhere(hba, ident)
     if elsewhere:
         raise Refusal(
             f"all rules of {other.name} in pg_hba.conf and pg_ident.conf themselves",
             "; ".join(elsewhere),
             "write what the other file holds into this one, reload, then run `pulumi up` again",
         )
-    return carry(told["settings"], without_rules(without_rehearsal(rules["hba"])), without_rules(rules["ident"]))
+    return carry(told["settings"], without_rules(without_rehearsal(hba)), without_rules(ident))
+
+
+def decoded(shown: str) -> str:
+    """A rule file as the function `rules` shows it: bytes that are no UTF-8 come back as they were when it is written. Pure."""
+    return base64.b64decode(shown).decode(errors="surrogateescape")
 
 
 def rules_elsewhere(hba: str, ident: str) -> List[str]:

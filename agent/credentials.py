@@ -13,7 +13,7 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, Optional
 
-from agent import client_rules, functions, session_settings, short_locks
+from agent import access, functions, session_settings, short_locks
 from agent.client_rules import READER
 from agent.cluster import OS_USER, from_desired
 from agent.postgres import PASSWORD_FILE, Postgres
@@ -58,7 +58,7 @@ def password_of(user: str, text: str) -> Optional[str]:
 def have_role(postgres: Postgres, password: str) -> List[str]:
     """Create or mend the role and its functions; nothing is written (and no transaction id taken) if they are right."""
     statements = role_statements(postgres, READER, password)
-    sealed = client_rules.is_sealed(postgres.server.path(postgres.cluster.hba_file).read_text())
+    sealed = access.is_sealed(postgres.server, postgres.cluster)
     if statements and sealed:
         raise Refusal(
             f"the role {READER} as it was before the database was sealed",

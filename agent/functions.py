@@ -25,8 +25,8 @@ _OF_THIS_SESSION = "('client', 'session', 'database', 'user', 'database user', '
 
 
 def _configuration(schema: str) -> str:
-    """What a server shows of its configuration: the settings it runs with, also those that its files have otherwise by now; its rules, and
-    which of its files were edited after it had read them (times of files are in whole seconds).
+    """What a server shows of its configuration: the settings it runs with, also those that its files have otherwise by now; its rules, as bytes (a comment
+    need not be in UTF-8), and which of its files were edited after it had read them (times of files are in whole seconds).
 
     What the asking session has otherwise, and settings with a dot that no loaded library defines, which pg_settings does not show, are
     as the files have them.
@@ -42,7 +42,8 @@ CREATE OR REPLACE FUNCTION {schema}.settings(OUT name text, OUT setting text, OU
       WHERE f.applied AND (s.name IS NULL OR s.source IN {_OF_THIS_SESSION}) ORDER BY lower(f.name), f.seqno DESC) $$;
 DROP FUNCTION IF EXISTS {schema}.rules();
 CREATE FUNCTION {schema}.rules(OUT hba text, OUT ident text, OUT edited text[]) LANGUAGE sql {_AS_OWNER}
-  AS $$ SELECT pg_read_file(current_setting('hba_file')), pg_read_file(current_setting('ident_file')),
+  AS $$ SELECT encode(pg_read_binary_file(current_setting('hba_file')), 'base64'),
+    encode(pg_read_binary_file(current_setting('ident_file')), 'base64'),
     array(SELECT one FROM (VALUES (current_setting('hba_file')), (current_setting('ident_file'))) f (one)
       WHERE pg_conf_load_time() < (SELECT greatest(modification, change) FROM pg_stat_file(one))) $$;
 """

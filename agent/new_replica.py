@@ -104,7 +104,7 @@ def _read_target(replica: NewReplica) -> Carried:
     """DB_A's settings and rules. It archives for itself; a replica does once it is promoted, so that belongs to it too."""
     settings = replica.target.read_json("SELECT coalesce(json_agg(s), '[]') FROM pgleap.settings() s;")
     rules = replica.target.read_json("SELECT row_to_json(r) FROM pgleap.rules() r;")
-    carried = configuration.carry(settings, rules["hba"], rules["ident"])
+    carried = configuration.carry(settings, configuration.decoded(rules["hba"]), configuration.decoded(rules["ident"]))
     archive = {row["name"]: row["setting"] for row in settings if row["name"] in ("archive_mode", "archive_command")}
     return Carried({**carried.by_file, **archive}, carried.by_alter_system, carried.hba, carried.ident)
 

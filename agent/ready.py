@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any, List, Mapping, NoReturn, Optional, Sequence
 
 from agent import advice, following, journal, loss, pg_upgrade, publisher, seal, way_back
-from agent.client_rules import is_sealed
+from agent.access import is_sealed
 from agent.cluster import from_desired
 from agent.detached import Run
 from agent.journal import Authority
@@ -37,7 +37,7 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
             server, postgres, from_desired(desired["newPostgres"]), desired["transferMode"]
         )
         return {"changed": [], "because": "pg_upgrade --check finds this standby upgradable", **checked}
-    if is_sealed(server.path(postgres.cluster.hba_file).read_text()):
+    if is_sealed(server, postgres.cluster):
         return {"changed": [], "because": "writes are refused already: the check was made before that"}
     _refuse_by_preflight(desired, server)
     seal.refuse_other_writers(postgres)

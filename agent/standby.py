@@ -13,7 +13,7 @@ from agent.base_backup import Source
 from agent.cluster import OS_USER
 from agent.configuration import Carried
 from agent.journal import Authority
-from agent.postgres import PASSWORD_FILE, wait_until
+from agent.postgres import PASSWORD_FILE, Postgres, wait_until
 from agent.report import Facts, Refusal
 from agent.states import Phase
 from agent.subscriber import SUBSCRIPTION
@@ -151,7 +151,7 @@ def _configure(target: UpgradeTarget, carried: Carried) -> None:
         f" passfile={server.place(PASSWORD_FILE)} application_name={target.name}",
         "primary_slot_name": target.slot,
         "hot_standby": "on",
-        **_floors(target, carried),
+        **floors(target.old, carried),
         **target.own_settings,
     }
     # Where configuration lies among the data the base backup brings postgresql.conf along.
@@ -161,11 +161,10 @@ def _configure(target: UpgradeTarget, carried: Carried) -> None:
     base_backup.starts_with_the_machine(server, old)
 
 
-def _floors(target: UpgradeTarget, carried: Carried) -> Dict[str, str]:
+def floors(old: Postgres, carried: Carried) -> Dict[str, str]:
     """What a standby must have no lower than its primary, and the primary has lowered since: until DB_A has replayed that, it does not
     start with less (documentation, "Hot Standby", "Administrator's Overview")."""
-    server, old = target.server, target.old.cluster
-    told = server.run(old.program("pg_controldata"), "-D", old.data, check=False).stdout
+    told = old.server.run(old.cluster.program("pg_controldata"), "-D", old.cluster.data, check=False).stdout
     found = {}
     for line in told.splitlines():
         shown, _, least = line.partition(" setting:")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from agent import access, advice, journal
-from agent.client_rules import LOCAL_ROLE, READER, REHEARSAL, without_rules
+from agent.client_rules import LOCAL_ROLE, READER, REHEARSAL
 from agent.cluster import Cluster, from_desired
 from agent.configuration import Carried
 from agent.journal import Authority
@@ -127,14 +127,17 @@ class UpgradeTarget:
 
     def write_sealed_rules(self, cluster: Cluster, carried: Carried) -> None:
         """The old primary's rule files, with pgleap's refusing ones on top."""
-        owner = self.server.owner("postgres")
-        for file, text in ((cluster.hba_file, carried.hba), (cluster.ident_file, carried.ident)):
-            self.server.write_durably(file, without_rules(text).encode(), mode=0o640, owner=owner)
         # As the superuser only `pg_upgrade --check` comes in, on the running standby; pg_upgrade brings rules of its own.
         is_standby = cluster is self.old.cluster
         readers = [] if self.rehearsal else [self.primary.address]
         access.write_rules(
-            self.server, cluster, readers, sealed=True, on_target=is_standby, root_as_superuser=self.rehearsal
+            self.server,
+            cluster,
+            readers,
+            sealed=True,
+            on_target=is_standby,
+            root_as_superuser=self.rehearsal,
+            instead={cluster.hba_file: carried.hba, cluster.ident_file: carried.ident},
         )
 
     def is_promoted(self) -> bool:

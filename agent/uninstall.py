@@ -119,7 +119,7 @@ def _leave(postgres: Postgres, is_primary: bool) -> List[str]:
             without,
             f"start PostgreSQL, or let it in in {cluster.hba_file}; nothing was changed",
         )
-    if client_rules.is_sealed(server.path(cluster.hba_file).read_text()):
+    if access.is_sealed(server, cluster):
         raise Refusal("a database that is not sealed", f"{cluster.hba_file} refuses clients", GO_BACK)
     changed = _drop_roles(superuser) if is_primary else []
     rules = _take_away_rules(server, cluster)

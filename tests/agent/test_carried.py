@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from agent import configuration, functions, standby
+from agent import access, client_rules, configuration, functions, standby
+from agent.cluster import from_desired
 from agent.configuration import Carried
 from agent.other_side import OtherSide
+from agent.postgres import Postgres
 from agent.report import Refusal
-from agent.server import Server
+from agent.server import Completed, Server
 from tests.agent.fake_server import FakeServer
 from tests.preflight.databases import BINARIES, Database, running
 
@@ -177,6 +181,19 @@ def test_what_is_carried_starts_a_server(primary: Database) -> None:
 
 @pytest.mark.postgres
 @pytest.mark.skipif(not BINARIES, reason="no PostgreSQL server at /usr/lib/postgresql/*/bin")
+def test_rules_arrive_byte_by_byte(primary: Database) -> None:
+    """A comment in Latin-1 was an invalid byte sequence, and prepare stood still over it."""
+    rules = primary.data / "pg_hba.conf"
+    before = rules.read_bytes()
+    rules.write_bytes(before + b"# f\xfcr die Buchhaltung\n")
+    reload(primary)
+    assert configuration.read_old_primary(Shown(primary)).hba.encode(errors="surrogateescape") == rules.read_bytes()
+    rules.write_bytes(before)
+    reload(primary)
+
+
+@pytest.mark.postgres
+@pytest.mark.skipif(not BINARIES, reason="no PostgreSQL server at /usr/lib/postgresql/*/bin")
 def test_rules_that_were_edited_and_not_read_are_refused(primary: Database) -> None:
     """The file is not what is in force."""
     rules = primary.data / "pg_hba.conf"
@@ -202,3 +219,56 @@ def test_the_names_of_the_control_file_are_read(primary: Database) -> None:
     assert all(f"{name} setting:" in told for name in standby.NO_LOWER)
     known = json.loads(primary.sql("SELECT json_agg(name) FROM pg_settings"))
     assert {*standby.NO_LOWER.values()} <= {*known}
+
+
+def test_a_copied_postgresql_conf_keeps_nothing_of_its_own(tmp_path: Path) -> None:
+    """Where configuration lies among the data, the base backup brought recovery_target_time along, and what waits for a restart."""
+    server = FakeServer(tmp_path)
+    cluster = from_desired({"version": 15, "layout": "rhel", "cluster": "main", "port": 5432, "superuser": "postgres"})
+    main = server.path(cluster.config_file)
+    main.parent.mkdir(parents=True)
+    main.write_text("max_connections = 300\nrecovery_target_time = '2024-01-01'\n")
+    configuration.write(server, cluster, BEFORE, {}, auto={}, main_is_a_copy=True)
+    lines = [line for line in main.read_text().splitlines() if not line.startswith("#")]
+    assert lines == [configuration.INCLUDE]
+
+
+def test_a_standby_keeps_what_its_primary_lowered(tmp_path: Path) -> None:
+    """It does not start with less than its control file says, and would be down until somebody reads its log."""
+    server = FakeServer(tmp_path)
+    told = "max_connections setting:              200\nmax_prepared_xacts setting:           0\nmax_locks_per_xact setting:  64\n"
+    server.programs["/usr/lib/postgresql/15/bin/pg_controldata"] = lambda _: Completed(0, told, "")
+    debian = {"version": 15, "layout": "debian", "cluster": "main", "port": 5432, "superuser": "postgres"}
+    old = Postgres(server, from_desired(debian), "10.0.0.2")
+    carried = Carried({"max_connections": "100", "max_locks_per_transaction": "128"}, {}, "", "")
+    assert standby.floors(old, carried) == {"max_connections": "200"}
+    assert standby.floors(old, Carried({}, {}, "", "")) == {"max_connections": "200", "max_locks_per_transaction": "64"}
+
+
+@pytest.mark.parametrize("there", ["local all all trust\n", None], ids=["rules of before", "no file yet"])
+def test_rules_are_carried_in_one_write_with_their_seal(
+    tmp_path: Path, there: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written without it first, a reload or a crash in between left DB_A to whoever came."""
+    server = FakeServer(tmp_path)
+    cluster = from_desired(
+        {"version": 15, "layout": "debian", "cluster": "main", "port": 5432, "superuser": "postgres"}
+    )
+    server.path(cluster.config).mkdir(parents=True)
+    if there is not None:
+        server.path(cluster.hba_file).write_text(there)
+    written: list[str] = []
+    monkeypatch.setattr(FakeServer, "owner", lambda *_: (os.getuid(), os.getgid()))
+    whole = FakeServer.write_durably
+
+    def noted(self: FakeServer, absolute: str, content: bytes, **how: Any) -> None:
+        written.append(content.decode() if absolute == cluster.hba_file else "")
+        whole(self, absolute, content, **how)
+
+    monkeypatch.setattr(FakeServer, "write_durably", noted)
+    instead = {cluster.hba_file: "host all all 10.0.0.0/8 md5\n", cluster.ident_file: ""}
+    for expected in (2, 0):
+        assert len(access.write_rules(server, cluster, [], sealed=True, instead=instead)) == expected
+    (rules,) = filter(None, written)
+    assert client_rules.holds(rules)
+    assert rules.endswith(instead[cluster.hba_file])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -205,7 +206,8 @@ class Machine(Server):
         files = {kind: f"{cluster.config}/pg_{kind}.conf" for kind in ("hba", "ident")}
         running = {"hba": cluster.hba, "ident": cluster.ident}
         edited = [file for kind, file in files.items() if self.text(file) != running[kind]]
-        return {**{kind: self.text(file) for kind, file in files.items()}, "edited": edited}
+        shown = {kind: base64.b64encode(self.text(file).encode()).decode() for kind, file in files.items()}
+        return {**shown, "edited": edited}
 
     def install(self, folder: str, names: Sequence[str]) -> None:
         """Programs that are there."""
