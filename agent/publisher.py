@@ -6,7 +6,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from agent import catalog, coverage, functions, short_locks
 from agent.coverage import Table
@@ -92,23 +92,34 @@ def take_away(postgres: Postgres) -> List[str]:
     """Publication, slots and added identities go: nobody follows DB_A that way any more. What was done."""
     server = postgres.server
     before: Dict[str, Dict[str, str]] = server.read_json(IDENTITIES_FILE)
-    changed: List[str] = []
-    for database in coverage.databases(postgres):
-        published = postgres.rows(f"SELECT FROM pg_publication WHERE pubname = '{PUBLICATION}'", database)
-        if published:
-            # A table may have been dropped or renamed since, or was given another identity by its owner.
-            back = [_identity_back(name, was) for name, was in before.get(database, {}).items()]
-            short_locks.each(postgres, back, database)
-            short_locks.execute(postgres, f"DROP PUBLICATION {PUBLICATION};", database, writing=True)
-            changed.append(f"took the publication of {database} away")
+    # First: a slot that nobody reads any more keeps WAL, however long a table is busy.
     _end_walsenders(postgres)
     dropped = postgres.rows(
         f"SELECT slot_name, pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name ~ '^{PUBLICATION}_'"
     )
-    changed += [f"dropped the slot {row['slot_name']}" for row in dropped]
+    changed = [f"dropped the slot {row['slot_name']}" for row in dropped]
+    busy: Optional[short_locks.Busy] = None
+    for database in coverage.databases(postgres):
+        try:
+            if _unpublish(postgres, database, before.get(database, {})):
+                changed.append(f"took the publication of {database} away")
+        except short_locks.Busy as refused:  # it holds up no other database
+            busy = busy or refused
+    if busy is not None:
+        raise busy
     server.write_json(IDENTITIES_FILE, {})
     server.write_json(BASELINE_FILE, {})
     return changed
+
+
+def _unpublish(postgres: Postgres, database: str, before: Mapping[str, str]) -> bool:
+    """Identities, then the publication, by which the next run knows that there is something to do; whether there was."""
+    if not postgres.rows(f"SELECT FROM pg_publication WHERE pubname = '{PUBLICATION}'", database):
+        return False
+    # A table may have been dropped or renamed since, or was given another identity by its owner.
+    short_locks.each(postgres, [_identity_back(name, was) for name, was in before.items()], database)
+    short_locks.execute(postgres, f"DROP PUBLICATION {PUBLICATION};", database, writing=True)
+    return True
 
 
 def _end_walsenders(postgres: Postgres) -> None:

@@ -29,7 +29,7 @@ _PAUSE = f"SELECT pg_sleep({1.5 * TRY_MILLISECONDS / 1000 / LOOKS:g})"
 BUSY = frozenset({"55P03", "40P01", "40001", "XX000"})
 # As psql says it with VERBOSITY=verbose, in any language: "ERROR:  55P03: ...".
 _STATE = re.compile(r"^[^\s:]+:  ([0-9A-Z]{5}): (.*)$", re.MULTILINE)
-_HOLDERS = """SELECT w.pid AS waits, b.pid, b.usename AS role, b.state, to_char(b.query_start, 'YYYY-MM-DD HH24:MI:SS') AS since,
+_HOLDERS = """SELECT w.pid AS waits, b.pid, coalesce(b.usename, b.backend_type) AS role, b.state, to_char(b.query_start, 'YYYY-MM-DD HH24:MI:SS') AS since,
   left(regexp_replace(b.query, '\\s+', ' ', 'g'), 60) AS query, CASE WHEN l.relation IS NOT NULL
     THEN pg_describe_object('pg_class'::regclass, l.relation, 0) WHEN l.locktype = 'object'
     THEN pg_describe_object(l.classid, l.objid, l.objsubid) ELSE 'a row' END AS object,

@@ -30,6 +30,7 @@ def refresh(postgres: Postgres, database: str) -> List[str]:
         ways = [f"REFRESH MATERIALIZED VIEW CONCURRENTLY {name};"] if view["beside"] else []
         why = _first_that_works(postgres, database, [*ways, f"REFRESH MATERIALIZED VIEW {name};"])
         if why:
+            progress(f"{database}: {name} was not refreshed: {why}")
             left.append(f"{database}: {name} is as it was before cutover ({why}): REFRESH MATERIALIZED VIEW {name}")
     return left
 

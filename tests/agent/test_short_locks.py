@@ -105,6 +105,7 @@ def test_the_stream_is_taken_away_beside_a_long_reader(it: Serving) -> None:
         assert held.longest < HELD_SECONDS
         assert seconds < DEADLINE_SECONDS + 4
         assert identities(it) == "busyf quietd"  # one busy table holds up none of the others
+        assert it.sql("SELECT count(*) FROM pg_replication_slots") == "0"  # and no slot keeps WAL meanwhile
         pid = it.sql(
             "SELECT pid FROM pg_stat_activity WHERE query LIKE '%count(*) FROM busy%' AND state = 'idle in transaction'"
         )
