@@ -245,7 +245,7 @@ def change(key: str, before: str, after: str) -> str:
 
 def refusals() -> set[str]:
     """What the refusals of the agent, and of the steps that ask many, expect, with a hole for what is filled in."""
-    position = {"Refusal": 0, "wait_until": 2}
+    position = {"Refusal": 0, "Busy": 0, "wait_until": 2}
     found: set[str | None] = set()
     ours = [REPOSITORY / "scripts" / f"{name}.py" for name in ("many", "on_servers")]
     for file in (*sorted((REPOSITORY / "agent").glob("*.py")), *ours):
