@@ -86,6 +86,7 @@ class CheckName(str, Enum):
     REPLICA_IDENTITY = "replica-identity"
     KEYLESS_TABLES = "keyless-tables"
     SEARCH_PATHS = "search-paths"
+    LEAVE_OUT = "leave-out"
     SEQUENCES = "sequences"
     # The servers of the application.
     HOSTS_FILE = "hosts-file"

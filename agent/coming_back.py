@@ -4,9 +4,10 @@ DB_B, sequences set. It writes nothing that counts before all of that holds."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Optional
+from typing import Any, List, Mapping, Optional, Tuple
 
 from agent import advice, comparison, positions, sequences, way_back
+from agent.comparison import Difference
 from agent.journal import Fence
 from agent.other_side import OtherSide
 from agent.postgres import Postgres, wait_until
@@ -44,8 +45,9 @@ class Wanted:
         )
 
 
-def come_back(postgres: Postgres, target: OtherSide, fence: Fence, wanted: Wanted) -> List[str]:
-    """Have the old primary hold all that DB_A held at `fence`. What was done. Raises Refusal, and nothing is opened then.
+def bring_rows(postgres: Postgres, target: OtherSide, fence: Fence, wanted: Wanted) -> Tuple[List[str], Difference]:
+    """Have the old primary hold all rows that DB_A held at `fence`. What was done, and how it differs besides. Raises Refusal, and nothing is
+    opened then.
 
     A run that dies goes on: until the end the subscriptions stay enabled, and one that stopped at a row is tried again.
     """
@@ -63,14 +65,35 @@ def come_back(postgres: Postgres, target: OtherSide, fence: Fence, wanted: Wante
             "; ".join(wrong[:20]) + (f"; and {len(wrong) - 20} more" if len(wrong) > 20 else ""),
             wanted.instead,
         )
-    set_ = sequences.set_all(postgres, difference.sequences, at_once)
-    _wait_for_reads(postgres, wanted)
+    return changed, difference
+
+
+def settle(postgres: Postgres, target: OtherSide, difference: Difference, wanted: Wanted, accepted: bool) -> List[str]:
+    """The rest, once the rows are here: sequences, DB_B, the end of the stream. What was done. Raises Refusal over what is not as it should be,
+    unless a person `accepted` that: then it is told."""
+    done = sequences.set_all(postgres, difference.sequences, max(wanted.jobs, AT_ONCE))
+    if done.failed and not accepted:
+        by_hand = "; ".join(postgres.by_hand(one.makes_room, one.database) for one in done.failed[:20])
+        raise Refusal(
+            "every sequence set as it is on DB_A",
+            "; ".join(str(one) for one in done.failed[:20]),
+            f"as root on this server: {by_hand}; then: {advice.again(wanted.next_round)}; or, {wanted.instead}",
+        )
+    told = [*difference.one_sided, *sequences.as_far_as_bounds_allow(postgres, done.failed)]
+    try:
+        _wait_for_reads(postgres, wanted)
+    except Refusal as late:
+        if not accepted:
+            raise
+        told.append(f"reads will go back for a while: expected {late.expected}, found that {late.found}")
     # Last: nothing is applied any more once this database opens.
-    subscriber.disable()
+    Subscriber(postgres, target, wanted.jobs).disable()
+    for sentence in told:
+        progress(sentence)
     return [
-        *changed,
-        f"applied everything that DB_A wrote, in {len(databases)} databases; {'contents' if wanted.wholly else 'row counts'} are equal",
-        f"set {set_} sequences",
+        f"applied everything that DB_A wrote, in {len(difference.sequences)} databases; {'contents' if wanted.wholly else 'row counts'} are equal",
+        f"set {done.number} sequences",
+        *told,
     ]
 
 

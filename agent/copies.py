@@ -14,6 +14,7 @@ from agent.install import INSTALLED
 from agent.journal import Authority
 from agent.other_side import OtherSide
 from agent.postgres import Postgres
+from agent.publisher import slot_of
 from agent.report import Facts, Refusal, progress
 from agent.server import STATE_FOLDER, Server
 from agent.subscriber import Subscriber, number
@@ -63,14 +64,29 @@ def copy(subscriber: Subscriber) -> None:
     server, found = subscriber.postgres.server, subscriber.found()
     at = subscriber.target.read_json(POSITION)
     values = sequences.read(subscriber.target, list(found), subscriber.jobs)
-    samples = [*kept(server).get("samples", []), [server.now(), at["lsn"], at["xid"]]]
-    server.write_json(COPIES_FILE, {"samples": pruned(samples, applied(found)), "sequences": values})
+    before = kept(server)
+    samples = [*before.get("samples", []), [server.now(), at["lsn"], at["xid"]]]
+    up_to = arrived(found, subscriber.slots(), before.get("arrived"))
+    copied = {database: sequences.to_json(each) for database, each in values.items()}
+    server.write_json(COPIES_FILE, {"samples": pruned(samples, up_to), "sequences": copied, "arrived": up_to})
 
 
-def applied(found: Mapping[str, Mapping[str, Any]]) -> Optional[str]:
-    """The position of DB_A's up to which every database has applied; None if one has not applied anything yet. Pure."""
-    positions = [row["applied"] for row in found.values()]
-    return None if not positions or None in positions else min(positions, key=number)
+def arrived(
+    found: Mapping[str, Mapping[str, Any]], slots: Mapping[str, Mapping[str, Any]], before: Optional[str]
+) -> Optional[str]:
+    """The position of DB_A's up to which every database has applied; None if one has not applied anything yet. What a slot on DB_A was
+    told counts (`slots`, none if DB_A does not answer): a database that nobody writes to applies nothing of its own. `before` is what was known last.
+    Pure."""
+    each = [
+        latest(row["applied"], slots.get(slot_of(database), {}).get("confirmed")) for database, row in found.items()
+    ]
+    known = [position for position in each if position is not None]
+    return latest(min(known, key=number) if known and len(known) == len(each) else None, before)
+
+
+def latest(*positions: Optional[str]) -> Optional[str]:
+    """The highest position that there is. Pure."""
+    return max((one for one in positions if one is not None), key=number, default=None)
 
 
 def pruned(samples: List[List[Any]], applied_up_to: Optional[str]) -> List[List[Any]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Protocol, Sequence
 
+from agent.qualified import Qualified, named_by
+
 DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY oid"
 
 # Types that REPLICA IDENTITY FULL cannot compare: those without a default btree or hash operator class, their own or that of a
@@ -81,6 +83,7 @@ NO_GENERATED_IN_FULL = 18
 
 
 UNLOGGED = "it is unlogged"
+LEFT_OUT = "the stack leaves it out"
 
 
 class Asked(Protocol):
@@ -118,20 +121,26 @@ def databases(postgres: Asked) -> List[str]:
 
 
 def tables(postgres: Asked, database: str, left_out: Iterable[str], publisher: int) -> List[Table]:
-    """Every table of a database. `left_out` names tables of the stack's own choice, `database.schema.table`; `publisher` is DB_A's major
-    version."""
+    """Every table of a database. `left_out` names tables of the stack's own choice, `database.schema.table`, quoted as one likes; `publisher` is
+    DB_A's major version."""
     return tables_in(postgres.rows(QUERY, database), database, left_out, publisher)
+
+
+def names(postgres: Asked, database: str) -> List[Qualified]:
+    """The names of all tables of a database that could be carried."""
+    return [Qualified(row["schema"], row["table"]) for row in postgres.rows(QUERY, database)]
 
 
 def tables_in(rows: Iterable[Mapping[str, Any]], database: str, left_out: Iterable[str], publisher: int) -> List[Table]:
     """The same, of what QUERY found in the database. Pure."""
-    out = set(left_out)
+    there = {Qualified(row["schema"], row["table"]): row for row in rows}
+    out = {table for tables in named_by(left_out, database, there).values() for table in tables}
     found = []
-    for row in rows:
+    for name, row in there.items():
         sets = _identity_to_set(row, publisher)
         full = (sets or row["identity"]) == "f"
-        if f"{database}.{row['name']}" in out:
-            why_not = "the stack leaves it out"
+        if name in out:
+            why_not = LEFT_OUT
         elif row["unlogged"]:
             why_not = UNLOGGED
         elif row["owned"]:

@@ -53,30 +53,48 @@ CREATE FUNCTION {schema}.rules(OUT hba text, OUT ident text, OUT edited text[]) 
 _OF_THE_SERVER = f"""
 CREATE OR REPLACE FUNCTION pgleap.journal() RETURNS text LANGUAGE sql {_AS_OWNER}
   AS $$ SELECT pg_read_file('{JOURNAL_FILE}') $$;""" + _configuration("pgleap")
-# In every database: what it holds, for the way back after cutover. Values in a text form that two versions write alike.
+# In every database: what it holds, for the way back after cutover. Values in a text form that two versions write alike, names as values:
+# JSON lists of schema and name. A whole row is `one.*`; `one` alone would be a column of that name, where there is one.
 _OF_A_DATABASE = f"""
-CREATE OR REPLACE FUNCTION pgleap.contents(tables text[], wholly boolean, OUT name text, OUT rows bigint, OUT digest text)
+CREATE OR REPLACE FUNCTION pgleap.contents(tables json, wholly boolean, OUT schema text, OUT name text, OUT rows bigint, OUT digest text)
   RETURNS SETOF record LANGUAGE plpgsql {_AS_OWNER} SET timezone = 'UTC' SET datestyle = 'ISO, YMD'
   SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1
   AS $$ BEGIN
-    FOREACH name IN ARRAY tables LOOP
+    FOR schema, name IN SELECT t ->> 0, t ->> 1 FROM json_array_elements(tables) t LOOP
       EXECUTE format(CASE WHEN wholly
-        THEN 'SELECT count(*), coalesce(sum((''x'' || left(md5(one::text), 16))::bit(64)::bigint::numeric), 0)::text FROM ONLY %s one'
-        ELSE 'SELECT count(*), text '''' FROM ONLY %s one' END, name::regclass) INTO rows, digest;
+        THEN 'SELECT count(*), coalesce(sum((''x'' || left(md5((one.*)::text), 16))::bit(64)::bigint::numeric), 0)::text FROM ONLY %I.%I AS one'
+        ELSE 'SELECT count(*), text '''' FROM ONLY %I.%I AS one' END, schema, name) INTO rows, digest;
       RETURN NEXT;
     END LOOP;
   END $$;
-CREATE OR REPLACE FUNCTION pgleap.sequence(name text, OUT last bigint, OUT called boolean) RETURNS SETOF record
-  LANGUAGE plpgsql {_AS_OWNER}
+CREATE OR REPLACE FUNCTION pgleap.sequences(wanted json, OUT schema text, OUT name text, OUT last bigint, OUT called boolean)
+  RETURNS SETOF record LANGUAGE plpgsql {_AS_OWNER}
   AS $$ BEGIN
-    IF to_regclass(name) IS NOT NULL THEN
-      RETURN QUERY EXECUTE format('SELECT last_value, is_called FROM %s', name::regclass);
-    END IF;
+    FOR schema, name IN SELECT s ->> 0, s ->> 1 FROM json_array_elements(wanted) s LOOP
+      BEGIN
+        EXECUTE format('SELECT last_value, is_called FROM %I.%I', schema, name) INTO last, called;
+        RETURN NEXT;
+      EXCEPTION WHEN undefined_table THEN NULL; -- dropped meanwhile
+      END;
+    END LOOP;
   END $$;
-CREATE OR REPLACE FUNCTION pgleap.sequences(OUT name text, OUT last bigint, OUT called boolean) RETURNS SETOF record
-  LANGUAGE sql {_AS_OWNER}
-  AS $$ SELECT s.name, v.last, v.called FROM (SELECT format('%I.%I', schemaname, sequencename) AS name FROM pg_sequences) s,
-    LATERAL pgleap.sequence(s.name) v $$;
+-- It runs as whoever calls it: the other side, which may call it, may set nothing.
+CREATE OR REPLACE FUNCTION pgleap.set_sequences(wanted json, OUT schema text, OUT name text, OUT was_set boolean, OUT problem text)
+  RETURNS SETOF record LANGUAGE plpgsql SET search_path = pg_catalog
+  AS $$ DECLARE at bigint; given boolean; one json; BEGIN
+    FOR one IN SELECT s FROM json_array_elements(wanted) s LOOP
+      schema := one ->> 0; name := one ->> 1; was_set := false; problem := NULL;
+      BEGIN
+        EXECUTE format('SELECT last_value, is_called FROM %I.%I', schema, name) INTO at, given;
+        IF (at, given) IS DISTINCT FROM ((one ->> 2)::bigint, (one ->> 3)::boolean) THEN
+          PERFORM setval(format('%I.%I', schema, name)::regclass, (one ->> 2)::bigint, (one ->> 3)::boolean);
+          was_set := true;
+        END IF;
+      EXCEPTION WHEN OTHERS THEN problem := SQLERRM;
+      END;
+      RETURN NEXT;
+    END LOOP;
+  END $$;
 """
 
 
@@ -111,8 +129,20 @@ MARK = f"pgleap {hashlib.sha256((_OF_A_DATABASE + _OF_THE_SERVER + _GRANTS).enco
 REHEARSAL_MARK = f"pgleap {hashlib.sha256((_configuration(REHEARSAL) + _grants(REHEARSAL)).encode()).hexdigest()[:12]}"
 
 
+# What `if_whole` prints where they are not.
+WITHOUT = "pgleap has no functions here"
+
+
 # Asked in a database.
 MARKED = "SELECT obj_description(oid, 'pg_namespace') AS mark FROM pg_namespace WHERE nspname = 'pgleap'"
+
+
+def if_whole(script: str) -> str:
+    """psql's script, run only where they are as they are to be; else it prints WITHOUT. Pure."""
+    return (
+        f"SELECT obj_description(to_regnamespace('pgleap'), 'pg_namespace') IS NOT DISTINCT FROM '{MARK}' AS whole \\gset\n"
+        f"\\if :whole\n{script}\\else\n\\echo {WITHOUT}\n\\endif\n"
+    )
 
 
 def are_whole(marks: Sequence[Mapping[str, Any]]) -> bool:

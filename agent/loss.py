@@ -2,40 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from agent import copies, sequences
+from agent import copies, journal, sequences
+from agent.journal import Authority
 from agent.other_side import OtherSide
+from agent.past import set_past
 from agent.postgres import Postgres
 from agent.report import Refusal, progress
-from agent.sequences import OWNED
+from agent.sequences import Values
 from agent.subscriber import Subscriber, number
 
-# PostgreSQL logs a sequence up to 32 values ahead; between two copies clients may have taken many more.
-SPARE_VALUES = 10_000
 
-
-def give_up(postgres: Postgres, target: OtherSide, jobs: int) -> List[str]:
-    """Open without what DB_A alone has: say what that is, and set every sequence past what is known to have been given out."""
+def give_up(postgres: Postgres, target: OtherSide, jobs: int, because: str = "") -> List[str]:
+    """Open without what DB_A alone has: say what that is, and set every sequence as DB_A has it, or, if DB_A does not answer or is not
+    sealed, past what is known to have been given out. `because`: what stood in the way. What was done."""
     subscriber = Subscriber(postgres, target, jobs)
-    lost = told(subscriber)
+    lost = f"{because}; {told(subscriber)}" if because else told(subscriber)
     progress(f"given up: {lost}")
     databases = list(subscriber.found())
+    exact = _exact(subscriber, databases)
     subscriber.disable()
-    set_ = sum(
-        postgres.server.side_by_side(lambda one: _past(postgres, one, _copied(subscriber, one)), databases, jobs)
-    )
-    return [f"gave up what only DB_A has: {lost}", f"set {set_} sequences past every copy and every column"]
+    if exact is not None:
+        done = sequences.set_all(postgres, exact, jobs)
+        how = "as DB_A has them"
+    else:
+        copied = copies.kept(postgres.server).get("sequences", {})
+
+        def past(database: str) -> sequences.Done:
+            return set_past(postgres, database, sequences.from_json(copied.get(database, [])))
+
+        each = postgres.server.side_by_side(past, databases, jobs)
+        done = sequences.together(each)
+        how = "past every copy and every column"
+    return [
+        f"gave up what only DB_A has: {lost}",
+        f"set {done.number} sequences {how}",
+        *sequences.as_far_as_bounds_allow(postgres, done.failed),
+    ]
+
+
+def _exact(subscriber: Subscriber, databases: Sequence[str]) -> Optional[Dict[str, Values]]:
+    """DB_A's sequences, if it answers and nobody can take a value from them any more."""
+    target = subscriber.target
+    if target.lost:
+        return None
+    try:
+        if journal.from_json(target.journal()).authority is not Authority.SEALED:
+            return None
+        return sequences.read(target, databases, subscriber.jobs)
+    except Refusal:
+        return None
 
 
 def told(subscriber: Subscriber) -> str:
     """How much has not arrived here: transactions and seconds. An upper bound where DB_A cannot be asked."""
-    server, found = subscriber.postgres.server, subscriber.found()
-    samples = copies.kept(server).get("samples", [])
+    server = subscriber.postgres.server
+    kept = copies.kept(server)
+    samples = kept.get("samples", [])
     live = _live(subscriber)
     if live is not None:
         samples = [*samples, [server.now(), live["lsn"], live["xid"]]]
-    return sentence(samples, copies.applied(found), server.now(), asked=live is not None)
+    slots = subscriber.slots() if live is not None else {}
+    arrived = copies.arrived(subscriber.found(), slots, kept.get("arrived"))
+    return sentence(samples, arrived, server.now(), asked=live is not None)
 
 
 def sentence(samples: List[List[Any]], applied: Optional[str], now: float, asked: bool) -> str:
@@ -63,39 +93,3 @@ def _live(subscriber: Subscriber) -> Optional[Mapping[str, Any]]:
     except Refusal:
         return None
     return found
-
-
-def _copied(subscriber: Subscriber, database: str) -> Dict[str, Tuple[int, bool]]:
-    """DB_A's sequences: as they are, if it answers, else as they were copied last."""
-    if not subscriber.target.lost:
-        try:
-            return sequences.read(subscriber.target, [database], 1)[database]
-        except Refusal:
-            pass
-    return sequences.from_json(copies.kept(subscriber.postgres.server).get("sequences", {}).get(database, {}))
-
-
-def _past(postgres: Postgres, database: str, copied: Mapping[str, Tuple[int, bool]]) -> int:
-    """Set the sequences of a database past the copies and their columns; how many."""
-    copies_ = ", ".join(f"('{_quoted(name)}', {last}::bigint)" for name, (last, _) in copied.items())
-    statements = []
-    if copies_:
-        statements.append(
-            "SELECT setval(c.name::regclass, CASE WHEN s.increment_by > 0 THEN least(s.max_value, greatest(c.last, coalesce(s.last_value,"
-            f" c.last)) + {SPARE_VALUES} * s.increment_by) ELSE greatest(s.min_value, least(c.last, coalesce(s.last_value, c.last)) +"
-            f" {SPARE_VALUES} * s.increment_by) END) FROM (VALUES {copies_}) c(name, last)"
-            " JOIN pg_sequences s ON format('%I.%I', s.schemaname, s.sequencename) = c.name;"
-        )
-    for row in postgres.rows(OWNED, database):
-        statements.append(
-            f"SELECT setval('{_quoted(row['sequence'])}'::regclass, q.most) FROM (SELECT max({row['column']}) AS most FROM {row['table']}) q,"
-            f" {row['sequence']} s, pg_sequence p WHERE p.seqrelid = '{_quoted(row['sequence'])}'::regclass AND p.seqincrement > 0"
-            " AND q.most > s.last_value;"
-        )
-    if statements:
-        postgres.execute("\n".join(statements), database, writing=True)
-    return len(copied)
-
-
-def _quoted(name: str) -> str:
-    return name.replace("'", "''")

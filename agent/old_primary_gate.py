@@ -155,14 +155,21 @@ def _come_back(
         return loss.give_up(postgres, other, wanted.jobs)
     try:
         _prove_target(own, own.must_apply, _journal_of(other, wanted), other, postgres)
-        done = coming_back.come_back(postgres, other, own.must_apply, wanted)
-        _prove_target(own, own.must_apply, _journal_of(other, wanted), other, postgres)
+        changed, difference = coming_back.bring_rows(postgres, other, own.must_apply, wanted)
     except Refusal as refused:
         if not accepted:
             raise
         progress(f"{refused.found}: given up, for the stack says acceptDataLoss")
-        return loss.give_up(postgres, other, wanted.jobs)
-    return done
+        return loss.give_up(postgres, other, wanted.jobs, refused.found)
+    # Every row is here: nothing of what follows is a reason to give any up, unless DB_A was written to meanwhile.
+    changed += coming_back.settle(postgres, other, difference, wanted, accepted)
+    try:
+        _prove_target(own, own.must_apply, _journal_of(other, wanted), other, postgres)
+    except Refusal as moved:
+        if not accepted:
+            raise
+        changed += loss.give_up(postgres, other, wanted.jobs, moved.found)
+    return changed
 
 
 def _prove_target(own: Journal, must_apply: Fence, theirs: Journal, other: OtherSide, postgres: Postgres) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from agent import session_settings
 from agent.client_rules import LOCAL_ROLE
 from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
+from agent.qualified import values_in
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Completed, Server
 
@@ -118,6 +119,16 @@ class Postgres:
         without = "search_path" if own_search_path else ""
         return self._psql(sql, database, False, writing, settings, variables, without)
 
+    def by_hand(self, sql: str, database: str) -> str:
+        """The command line by which a person who is root on this server has the database do the same, sealed or not."""
+        quoted = database.replace("\\", "\\\\").replace("'", "\\'")
+        words = [
+            "PGOPTIONS=-c default_transaction_read_only=off", *(f"{name}={value}" for name, value in TEXT.items()),
+            self.cluster.program("psql"), "-h", SOCKET_FOLDER, "-p", str(self.cluster.port), "-U", self._role,
+            "-d", f"dbname='{quoted}'", "-c", sql,
+        ]  # fmt: skip
+        return " ".join(["env", *(shlex.quote(word) for word in words)])
+
     def rows(self, query: str, database: str = "postgres") -> List[Dict[str, Any]]:
         return self.each_rows([query], database)[0]
 
@@ -128,12 +139,7 @@ class Postgres:
         and print empty lines at most."""
         statements = [*after, *(as_json(query) for query in queries)]
         text = self.execute("\n".join(statements), database, writing=bool(after))
-        found, decoder = [], json.JSONDecoder()
-        while text:
-            rows, end = decoder.raw_decode(text)
-            found.append(rows)
-            text = text[end:].lstrip()
-        return found
+        return list(values_in(text))
 
     def row(self, query: str, database: str = "postgres") -> Dict[str, Any]:
         return self.rows(query, database)[0]

@@ -3,22 +3,65 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Mapping, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from agent.other_side import OtherSide
 from agent.postgres import Postgres
+from agent.qualified import AT_ONCE, Qualified, answers, in_parts, literal, values_in
+from agent.report import Refusal
 
-Values = Dict[str, Tuple[int, bool]]
-"""Sequence -> last value, and whether it was given out (`last_value`, `is_called`)."""
 
-READ = "SELECT coalesce(json_object_agg(name, json_build_array(last, called)), '{}') FROM pgleap.sequences();"
-# For those that no copy tells enough of: what their columns hold. Gaps are harmless, a number given twice is not.
-OWNED = """SELECT format('%I.%I', sn.nspname, s.relname) AS sequence, format('%I.%I', tn.nspname, t.relname) AS "table",
-  quote_ident(a.attname) AS column
-FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
-JOIN pg_class t ON t.oid = d.refobjid JOIN pg_namespace tn ON tn.oid = t.relnamespace
-JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = d.refobjsubid
-WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')"""
+class Value(NamedTuple):
+    """`last_value` of a sequence, and whether it was given out (`is_called`)."""
+
+    last: int
+    called: bool
+
+
+Values = Dict[Qualified, Value]
+
+_NEAR = """SELECT w ->> 0 AS schema, w ->> 1 AS name, greatest(s.seqmin, least(s.seqmax, (w ->> 2)::bigint)) AS last
+FROM json_array_elements({}::json) w JOIN pg_namespace n ON n.nspname = w ->> 0
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w ->> 1 JOIN pg_sequence s ON s.seqrelid = c.oid"""
+# What a session of its own has made is nobody else's.
+ALL = """SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'S' AND c.relpersistence <> 't'"""
+READ = in_parts(
+    ALL,
+    lambda names: (
+        f"SELECT coalesce(json_agg(json_build_array(schema, name, last, called)), '[]') FROM pgleap.sequences({names})"
+    ),
+)
+
+
+class Failed(NamedTuple):
+    """A sequence that could not be set, and PostgreSQL's word for it; `near` is what its bounds here let come nearest, None if there is none."""
+
+    database: str
+    name: Qualified
+    value: Value
+    problem: str
+    near: Optional[int]
+
+    def __str__(self) -> str:
+        return f"{self.database}: the sequence {self.name} is at {self.value.last} on DB_A, and could not be set here: {self.problem}"
+
+    @property
+    def makes_room(self) -> str:
+        """The statement after which it can be."""
+        above = self.near is None or self.value.last > self.near
+        return (
+            f"ALTER SEQUENCE {self.name.sql} AS bigint {f'MAXVALUE {2**63 - 1}' if above else f'MINVALUE {-(2**63)}'};"
+        )
+
+
+@dataclass(frozen=True)
+class Done:
+    """How many sequences were set, and those that could not be."""
+
+    number: int
+    failed: List[Failed]
 
 
 def read(target: OtherSide, databases: Sequence[str], jobs: int) -> Dict[str, Values]:
@@ -32,30 +75,65 @@ def read(target: OtherSide, databases: Sequence[str], jobs: int) -> Dict[str, Va
 
 def parsed(text: str) -> Values:
     """What `READ` printed. Pure."""
-    return from_json(json.loads(text))
+    return from_json(answers(text)[0].found)
 
 
-def from_json(found: Mapping[str, Sequence[Any]]) -> Values:
-    """Values as JSON has them, in which a pair is a list. Pure."""
-    return {name: (int(last), bool(called)) for name, (last, called) in found.items()}
+def from_json(found: Iterable[Sequence[Any]]) -> Values:
+    """Values as JSON has them, [schema, name, last, called] each. Pure."""
+    return {Qualified(schema, name): Value(int(last), bool(called)) for schema, name, last, called in found}
 
 
-def set_all(postgres: Postgres, values: Mapping[str, Mapping[str, Tuple[int, bool]]], at_once: int) -> int:
-    """Set every sequence to its value, where it has another one; how many were set."""
+def to_json(values: Values) -> List[List[Any]]:
+    """The same, the other way. Pure."""
+    return [[*name, *value] for name, value in values.items()]
 
-    def one(database: str) -> int:
-        rows = ", ".join(
-            f"('{_quoted(name)}', {last}::bigint, {called})" for name, (last, called) in values[database].items()
+
+def set_all(postgres: Postgres, values: Mapping[str, Values], at_once: int) -> Done:
+    """Set every sequence that is here to its value, where it has another one: each by itself, so that one that fails holds up no other.
+    Raises Refusal if one was not answered for."""
+    return together(postgres.server.side_by_side(lambda one: set_in(postgres, one, values[one]), list(values), at_once))
+
+
+def set_in(postgres: Postgres, database: str, values: Values) -> Done:
+    """The same, in one database."""
+    wanted = to_json(values)
+    if not wanted:
+        return Done(0, [])
+    rows = "json_build_array(schema, name, was_set, problem)"
+    script = "".join(
+        f"SELECT json_agg({rows}) FROM pgleap.set_sequences({literal(json.dumps(wanted[first : first + AT_ONCE]))}::json);\n"
+        for first in range(0, len(wanted), AT_ONCE)
+    )
+    found = [row for part in values_in(postgres.execute(script, database, writing=True)) for row in part]
+    if len(found) != len(wanted):
+        raise Refusal(
+            f"an answer for each of the sequences in {database}",
+            f"{len(found)} of {len(wanted)}",
+            "run `pulumi up` again: they are set again",
         )
-        set_ = (
-            "SELECT count(setval(v.name::regclass, v.last, v.called))"
-            f" FROM (VALUES {rows}) AS v(name, last, called), LATERAL pgleap.sequence(v.name) AS now"
-            " WHERE (now.last, now.called) IS DISTINCT FROM (v.last, v.called);"
-        )
-        return int(postgres.execute(set_, database, writing=True)) if rows else 0
-
-    return sum(postgres.server.side_by_side(one, list(values), at_once))
+    problems = {Qualified(schema, name): problem for schema, name, _, problem in found if problem}
+    near = _near(postgres, database, {name: values[name] for name in problems}) if problems else {}
+    failed = [Failed(database, name, values[name], problem, near.get(name)) for name, problem in problems.items()]
+    return Done(sum(was_set for _, _, was_set, _ in found), failed)
 
 
-def _quoted(name: str) -> str:
-    return name.replace("'", "''")
+def _near(postgres: Postgres, database: str, values: Values) -> Dict[Qualified, int]:
+    """The value that comes nearest to each within its bounds here."""
+    rows = postgres.rows(_NEAR.format(literal(json.dumps(to_json(values)))), database)
+    return {Qualified(row["schema"], row["name"]): int(row["last"]) for row in rows}
+
+
+def together(each: Iterable[Done]) -> Done:
+    """Of several databases. Pure."""
+    done = list(each)
+    return Done(sum(one.number for one in done), [failed for one in done for failed in one.failed])
+
+
+def as_far_as_bounds_allow(postgres: Postgres, failed: Sequence[Failed]) -> List[str]:
+    """Set each that could not be set as near as its bounds here let it; what has become of each, in a sentence."""
+    told: List[str] = []
+    for one in failed:
+        near = {} if one.near is None else {one.name: Value(one.near, called=True)}
+        is_set = near and not set_in(postgres, one.database, near).failed
+        told.append(f"{one}; {f'it was set to {one.near}' if is_set else 'it stays as it is'}")
+    return told

@@ -170,7 +170,7 @@ def seen_on_old_primary(subscriber: Subscriber) -> Facts:
             if name in own
         },
         "against": against(subscriber),
-        **copies.facts(subscriber.postgres.server, copies.applied(found)),
+        **copies.facts(subscriber.postgres.server, copies.arrived(found, slots, None)),
     }
 
 

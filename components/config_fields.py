@@ -122,6 +122,13 @@ def _one_line(text: str) -> str:
     return text
 
 
+def _table(text: str) -> str:
+    """A name in the catalog may hold anything, a line end too, but none of its parts is empty."""
+    if not re.fullmatch(r"\S(?:.*\S)?", text, re.DOTALL) or not re.fullmatch(r".+?\..+?\..+", text, re.DOTALL):
+        raise ValueError(f"{shown(text)} is no table; write database.schema.table")
+    return text
+
+
 def _reason(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty; say why it is accepted, for whoever reads it after you")
@@ -201,6 +208,7 @@ HostOrAddress = Annotated[str, AfterValidator(_host_or_address)]
 ServerName = Annotated[str, AfterValidator(_server_name)]
 HostKey = Annotated[str, AfterValidator(_host_key)]
 OneLine = Annotated[str, AfterValidator(_one_line)]
+Table = Annotated[str, AfterValidator(_table)]
 Reason = Annotated[str, AfterValidator(_reason)]
 Word = Annotated[str, AfterValidator(_word)]
 Unit = Annotated[str, AfterValidator(_unit)]

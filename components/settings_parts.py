@@ -21,6 +21,7 @@ from components.config_fields import (
     Port,
     Reason,
     ServerName,
+    Table,
     Unit,
     WalSize,
     Word,
@@ -128,7 +129,7 @@ class Postgres(Part):
 
 
 class ReverseReplication(Part):
-    """The stream back to the old primary from `cutover` on. `leave_out` names tables as `database.schema.table`; `verify` is what is
+    """The stream back to the old primary from `cutover` on. `leave_out` names tables as `database.schema.table`, in double quotes or not; `verify` is what is
     compared before the old primary opens again; `slot_wal_keep_size` is DB_A's `max_slot_wal_keep_size`.
 
     With `replicas_keep_names` only the old primary's names lead to DB_A at `cutover`: the old replicas follow by way of the old
@@ -136,7 +137,7 @@ class ReverseReplication(Part):
     """
 
     enabled: bool = True
-    leave_out: Annotated[tuple[OneLine, ...], BeforeValidator(one_item_is_no_list)] = ()
+    leave_out: Annotated[tuple[Table, ...], BeforeValidator(one_item_is_no_list)] = ()
     verify: Literal["counts", "full"] = "counts"
     slot_wal_keep_size: WalSize | None = None
     replicas_keep_names: bool = False

@@ -10,6 +10,7 @@ from agent.checks.check import Check, Severity, Side
 from agent.checks.sight import Sight
 from agent.checks.wording import amount, few
 from agent.coverage import Table
+from agent.qualified import named_by
 
 # A table without a key that is read whole for each UPDATE and DELETE that comes back: of this size it takes some tens of milliseconds.
 LARGE_BYTES = 64 * 1024 * 1024
@@ -21,15 +22,26 @@ def _tables(sight: Sight) -> Dict[str, List[Table]]:
     reverse = sight.desired["reverse"]
     if not reverse["enabled"]:
         return {}
-    out = set(reverse["leaveOut"])
     return {
         database: [
             table
-            for table in coverage.tables(sight, database, [], sight.new.version)
-            if f"{database}.{table.name}" not in out
+            for table in coverage.tables(sight, database, reverse["leaveOut"], sight.new.version)
+            if table.why_not != coverage.LEFT_OUT
         ]
         for database in sight.databases()
     }
+
+
+def _leave_out(sight: Sight) -> List[str]:
+    reverse = sight.desired["reverse"]
+    entries = list(reverse["leaveOut"]) if reverse["enabled"] else []
+    named = {
+        entry
+        for database in sight.databases()
+        for entry, tables in named_by(entries, database, coverage.names(sight, database)).items()
+        if tables
+    }
+    return few([f"{entry} names no table" for entry in entries if entry not in named])
 
 
 def _not_carried(sight: Sight) -> List[str]:
@@ -86,6 +98,14 @@ def _sequences(sight: Sight) -> List[str]:
 
 
 CHECKS = (
+    Check(
+        name=CheckName.LEAVE_OUT,
+        severity=Severity.WARN,
+        sides=(Side.OLD_PRIMARY,),
+        why="a table that pgleap:reverseReplication.leaveOut means and does not name is carried like any other",
+        do="write database.schema.table as the catalog has them, in double quotes where SQL wants them",
+        look=_leave_out,
+    ),
     Check(
         name=CheckName.REPLICA_IDENTITY,
         severity=Severity.WARN,

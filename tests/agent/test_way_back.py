@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from agent import catalog, comparison, copies, loss, publisher, subscriber, way_back
+from agent import catalog, comparison, copies, functions, loss, publisher, subscriber, way_back
+from agent.past import Bounds, past, start
+from agent.qualified import Qualified, named_by
+from agent.report import Refusal
+from agent.sequences import Value
 
 LOG = """\
 2026-01-01 00:00:00 UTC [7] ERROR:  duplicate key value violates unique constraint "member_pkey"
@@ -83,14 +89,30 @@ def test_what_was_changed_on_db_a_is_named() -> None:
 
 def test_tables_are_compared_by_rows_and_by_content() -> None:
     """An UPDATE that found no row leaves the counts equal, and a lost INSERT does not."""
-    here = {"a": (1, "x"), "b": (2, "x"), "c": (3, "x"), "d": (4, "x")}
-    there = {"a": (1, "x"), "b": (5, "x"), "c": (3, "y"), "e": (4, "x")}
+    a, b, c, d, e = (Qualified("s", name) for name in "abcde")
+    here = {a: (1, "x"), b: (2, "x"), c: (3, "x"), d: (4, "x")}
+    there = {a: (1, "x"), b: (5, "x"), c: (3, "y"), e: (4, "x")}
     assert comparison.compare("shop", here, there) == [
-        "shop: b has 5 rows on DB_A and 2 here",
-        "shop: c has other rows on DB_A than here",
-        "shop: d is only on the old primary",
-        "shop: e is only on DB_A",
+        "shop: s.d is only on the old primary",
+        "shop: s.e is only on DB_A",
+        "shop: s.b has 5 rows on DB_A and 2 here",
+        "shop: s.c has other rows on DB_A than here",
     ]
+
+
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        ('{"asked": 2}\n[["public", "t", 1, ""]]\n{"asked": 0}', "the tables in shop"),
+        ('{"asked": 0}\n{"asked": 3}\n[["public", "s", 1, true]]', "the sequences in shop"),
+        (functions.WITHOUT, "the functions of the schema pgleap in shop"),
+    ],
+)
+def test_what_was_not_answered_for_is_not_called_equal(printed: str, words: str) -> None:
+    """Two sides that each leave the same table out are alike, and one of them may have lost it."""
+    with pytest.raises(Refusal) as refused:
+        comparison.held(printed, "shop")
+    assert words in refused.value.expected
 
 
 def test_samples_are_kept_from_the_last_that_is_applied() -> None:
@@ -141,3 +163,87 @@ def test_positions_are_compared_as_numbers() -> None:
     assert subscriber.reached("10/0", "F/FFFFFFFF")
     assert not subscriber.reached("0/9", "0/10")
     assert not subscriber.reached(None, "0/1")
+
+
+UP, DOWN = Bounds(1, 1, 32_767, cycles=False), Bounds(-2, -100_000, -1, cycles=False)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "value", "column", "wanted"),
+    [
+        (Bounds(1, 1, 2**63 - 1, cycles=False), 41, None, 10_041),
+        (UP, 100, None, 10_100),
+        (UP, 30_767, None, 31_767),  # half of what is left
+        (UP, 32_766, None, 32_766),
+        (UP, 32_767, None, 32_767),
+        (UP, 100, 11_000, 11_000),
+        (UP, 100, 50, 10_100),
+        (DOWN, -21, None, -20_021),
+        (DOWN, -99_001, None, -99_499),
+        (DOWN, -21, -30_001, -30_001),
+        (Bounds(7, 1, 100, cycles=False), 50, None, 71),
+        (Bounds(1, 1, 10, cycles=True), 9, None, 9),
+        (Bounds(1, 1, 10, cycles=True), 2, 10, 6),
+        (Bounds(5, -(2**63), 2**63 - 1, cycles=False), 2**63 - 11, None, 2**63 - 6),
+    ],
+)
+def test_a_sequence_is_never_set_to_its_end(bounds: Bounds, value: int, column: int | None, wanted: int) -> None:
+    """`nextval: reached maximum value` for the first INSERT after the way back."""
+    assert past(bounds, value, column) == wanted
+    assert bounds.minimum <= wanted <= bounds.maximum
+    assert bounds.left(wanted) >= bounds.left(value) // 2
+
+
+def test_a_sequence_starts_from_the_later_of_what_is_known() -> None:
+    """What was applied here may be later than the last copy, and the copy later than what was here before."""
+    assert start(UP, Value(5, True), Value(9, True)) == start(UP, Value(9, True), Value(5, True)) == 9
+    assert start(DOWN, Value(-5, True), Value(-9, True)) == -9
+    assert start(Bounds(1, 1, 10, cycles=True), Value(9, True), Value(2, True)) == 2
+    assert start(UP, Value(5, True), None) == 5
+    assert start(UP, None, None) is None
+    assert start(UP, Value(5, True), Value(3_000_000_000, True)) == 32_767
+
+
+def test_a_database_that_nobody_writes_to_is_not_behind() -> None:
+    """`at most 36271 transactions` were told to be lost, of which every one had been applied."""
+    found: dict[str, dict[str, Any]] = {"busy": {"applied": "0/30"}, "idle": {"applied": None}}
+    slots = {publisher.slot_of("busy"): {"confirmed": "0/40"}, publisher.slot_of("idle"): {"confirmed": "0/40"}}
+    assert copies.arrived(found, slots, None) == "0/40"
+    assert copies.arrived(found, {}, None) is None
+    assert copies.arrived(found, {}, "0/20") == "0/20"
+    assert copies.arrived({"busy": {"applied": "0/30"}}, {}, "0/20") == "0/30"
+
+
+TABLES = [Qualified("public", name) for name in ("json", "Orders", "orders", "a.b", 'q"q', "log")]
+
+
+@pytest.mark.parametrize(
+    ("entry", "names"),
+    [
+        ("shop.public.json", ["json"]),
+        ('shop.public."json"', ["json"]),
+        ('"shop"."public"."json"', ["json"]),
+        ("SHOP.Public.JSON", ["json"]),
+        ("shop.public.Orders", ["Orders"]),
+        ("shop.public.orders", ["orders"]),
+        ("shop.public.LOG", ["log"]),
+        ('shop.public."LOG"', []),
+        ("shop.public.a.b", ["a.b"]),
+        ('shop.public."a.b"', ["a.b"]),
+        ('shop.public."q""q"', ['q"q']),
+        ('shop.public.q"q', ['q"q']),
+        ("shop.public.missing", []),
+        ("forum.public.json", []),
+    ],
+)
+def test_a_table_is_left_out_however_its_name_is_quoted(entry: str, names: list[str]) -> None:
+    """15 writes public.json and 17 public."json": a table of which preflight said that it is left out was carried, or the other way round."""
+    assert named_by([entry], "shop", TABLES) == {entry: {Qualified("public", name) for name in names}}
+
+
+def test_parts_with_dots_are_names_too() -> None:
+    """A database may be called after a host."""
+    assert named_by(["my.shop.public.t", '"my.shop".public.t'], "my.shop", [Qualified("public", "t")]) == {
+        "my.shop.public.t": {Qualified("public", "t")},
+        '"my.shop".public.t': {Qualified("public", "t")},
+    }

@@ -44,7 +44,7 @@ class Side:
 
     def sql(self, text: str, database: str = "postgres") -> str:
         """Statements of a test's own, by the agent's way in: names reach the server as they are."""
-        return self.postgres.execute(text, database, writing=True)
+        return self.postgres.execute(f"SET search_path = public;\n{text}", database, writing=True)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.following import STOPS
+from agent.functions import WITHOUT
 from agent.journal import JOURNAL_FILE
 from tests.model.cluster import DatabaseError
 from tests.model.psql_table import Asked, Row, Table, lsn_of, lsn_text
@@ -81,8 +82,9 @@ def _databases(asked: Asked, sql: str) -> list[Row]:
     return [{"datname": DATABASE}]
 
 
-@TABLE.query("d.deptype IN ('a', 'i')")
-def _owned_sequences(asked: Asked, sql: str) -> list[Row]:
+@TABLE.query("s.seqincrement AS increment")
+@TABLE.query("tn.nspname AS tables_schema")
+def _sequences_here(asked: Asked, sql: str) -> list[Row]:
     return []
 
 
@@ -314,15 +316,17 @@ def _count_subscriptions(asked: Asked, sql: str) -> str:
 
 @TABLE.statement("FROM pgleap.contents(")
 def _contents(asked: Asked, sql: str) -> str:
-    _must_have_functions(asked)
-    held = json.dumps({"public.t": [len(asked.cluster.content), ""]})
-    return f"{held}\n{{}}" if "pgleap.sequences()" in sql else held
+    mark = re.search(r"IS NOT DISTINCT FROM '([^']+)' AS whole", sql)
+    assert mark is not None, sql
+    if asked.cluster.catalog.get("functions") != mark[1]:
+        return WITHOUT
+    return f'{{"asked": 1}}\n{json.dumps([["public", "t", len(asked.cluster.content), ""]])}\n{{"asked": 0}}'
 
 
-@TABLE.statement("FROM pgleap.sequences();")
+@TABLE.statement("FROM pgleap.sequences(")
 def _sequences(asked: Asked, sql: str) -> str:
     _must_have_functions(asked)
-    return "{}"
+    return '{"asked": 0}'
 
 
 @TABLE.statement("SELECT pg_current_wal_lsn();")

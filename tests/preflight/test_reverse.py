@@ -24,8 +24,16 @@ def test_tables_that_are_not_carried(database: Database) -> None:
     assert database.found(CheckName.REPLICA_IDENTITY) == [
         "postgres: public.blind (it has no key, and json cannot be compared)"
     ]
-    left_out = {"enabled": True, "leaveOut": ["postgres.public.blind"]}
-    assert database.found(CheckName.REPLICA_IDENTITY, reverse=left_out) == []
+    for entry in ("postgres.public.blind", 'postgres.public."blind"', "Postgres.PUBLIC.blind"):
+        left_out = {"enabled": True, "leaveOut": [entry]}
+        assert database.found(CheckName.REPLICA_IDENTITY, reverse=left_out) == []
+        assert database.found(CheckName.LEAVE_OUT, reverse=left_out) == []
+    wrong = ["postgres.public.blnd", "public.blind", "postgres.public.blind"]
+    assert database.found(CheckName.LEAVE_OUT, reverse={"enabled": True, "leaveOut": wrong}) == [
+        "postgres.public.blnd names no table",
+        "public.blind names no table",
+    ]
+    assert database.found(CheckName.LEAVE_OUT, reverse={"enabled": False, "leaveOut": wrong}) == []
     assert database.found(CheckName.REPLICA_IDENTITY, reverse={"enabled": False, "leaveOut": []}) == []
     database.sql("DROP TABLE keyed, plain, cache, blind")
 

@@ -53,6 +53,12 @@ def test_a_lost_replica_keeps_no_name() -> None:
         ({"slotWalKeepSize": "64"}, "pgleap:reverseReplication.slotWalKeepSize"),
         ({"verify": "some"}, "pgleap:reverseReplication.verify"),
         ({"leaveOut": "shop.public.log"}, "pgleap:reverseReplication.leaveOut"),
+        (
+            {"leaveOut": ["public.log"]},
+            'pgleap:reverseReplication.leaveOut[0]: "public.log" is no table; write database.schema.table',
+        ),
+        ({"leaveOut": [" shop.public.log"]}, '" shop.public.log" is no table'),
+        ({"leaveOut": ["shop..log"]}, '"shop..log" is no table'),
     ],
 )
 def test_mistakes_are_named(reverse: dict[str, Any], words: str) -> None:
@@ -60,3 +66,11 @@ def test_mistakes_are_named(reverse: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingsError) as error:
         settings(**reverse)
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "entry", ["shop.public.log", 'shop.public."Log"', 'my.shop."a.b".t', 'shop.public."two\nlines"', "shop.ü.ß"]
+)
+def test_any_name_can_be_left_out(entry: str) -> None:
+    """What the catalog holds must be possible to write."""
+    assert settings(leaveOut=[entry]).reverse_replication.leave_out == (entry,)
