@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from agent import consumers, own_names, seal
+from agent import consumers, own_names, seal, unused
 from agent.client_sessions import INSIDE, WORKERS
 from agent.cluster import from_desired
 from agent.postgres import Postgres
+from agent.report import Refusal
 from agent.server import Server
 from tests.preflight.databases import BINARIES, Database, running
 from tests.preflight.standbys import standby_of, until
@@ -30,7 +31,7 @@ NEXT_ID = "SELECT pg_snapshot_xmax(pg_current_snapshot())"
 
 @pytest.fixture(scope="module", params=BINARIES, ids=lambda binaries: binaries.parent.name)
 def whole(request: pytest.FixtureRequest) -> Iterator[Database]:
-    settings = {"wal_level": "logical", "max_replication_slots": "8"}
+    settings = {"wal_level": "logical", "max_prepared_transactions": "2", "shared_preload_libraries": "pg_prewarm"}
     with (
         tempfile.TemporaryDirectory(prefix="pgleap-") as folder,
         running(Path(folder), settings, binaries=request.param) as found,
@@ -249,6 +250,37 @@ def test_nothing_of_postgresqls_own_is_a_worker_that_writes(database: Database, 
         f" SELECT count(*) FROM pg_stat_activity WHERE {WORKERS};"
     )
     assert database.sql(busy).strip() == "0", postgres.value(kinds)
+
+
+def test_who_else_writes_is_refused_in_one_look(database: Database, postgres: Postgres) -> None:
+    """An ordinary server, whose extension has a worker without a database, has nobody; a prepared transaction is somebody."""
+    seal.refuse_other_writers(postgres)
+    database.sql("BEGIN; INSERT INTO t VALUES (1); PREPARE TRANSACTION 'left'")
+    try:
+        with pytest.raises(Refusal, match="the prepared transaction left in postgres"):
+            seal.refuse_other_writers(postgres)
+    finally:
+        database.sql("ROLLBACK PREPARED 'left'")
+
+
+def test_a_worker_in_a_database_is_refused(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its extension would begin it again as often as it is ended: it is named before anybody is refused a write."""
+    # No extension with one is packaged here, so that a session of psql's is taken for one.
+    monkeypatch.setattr(seal, "AT_WORK", seal.AT_WORK.replace("'client backend', ", "").replace("NOT IN ('pgleap'", "NOT IN ('nobody'")
+                        .replace("'pgleap_root')", "'nobody')"))  # fmt: skip
+    with pytest.raises(Refusal, match="the background worker client backend in postgres"):
+        seal.refuse_other_writers(postgres)
+
+
+def test_an_old_server_that_a_consumer_follows_is_in_use(database: Database, postgres: Postgres) -> None:
+    """Before its server is stopped for good, whoever follows there is named."""
+    walsender = Walsender(database)
+    walsender.ask("CREATE_REPLICATION_SLOT cdc LOGICAL test_decoding")
+    walsender.follow("cdc")
+    with pytest.raises(Refusal, match=r"1 from 127.0.0.1 as cdc in postgres \(debezium\)"):
+        unused.refuse_clients(postgres, 0)
+    del walsender
+    until(database, "SELECT NOT active FROM pg_replication_slots WHERE slot_name = 'cdc'")
 
 
 def database_value(postgres: Postgres, slot: str) -> str:
