@@ -276,8 +276,7 @@ def test_the_way_back_proves_db_a_right_before_the_old_primary_opens(states: Sta
         assert not scene.takes_writes("db1")
 
 
-@pytest.mark.parametrize("without", ["", "db-a given up"])
-def test_what_was_written_on_db_a_after_its_fence_is_not_lost(states: States, without: str) -> None:
+def test_what_was_written_on_db_a_after_its_fence_is_not_lost(states: States) -> None:
     """Sealed again in between, it looks as if nothing had happened."""
     with states.begun("upgrade, after cutover") as scene:
         (cluster,) = scene.world.target.running()
