@@ -34,6 +34,7 @@ class CheckName(str, Enum):
     BUILD = "build"
     CHECKSUMS = "checksums"
     ENCODINGS = "encodings"
+    CATALOG_NAMES = "catalog-names"
     SETTINGS_GONE = "settings-gone"
     SETTINGS_REFUSED = "settings-refused"
     SETTINGS_CHANGED = "settings-changed"

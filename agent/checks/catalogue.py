@@ -16,7 +16,7 @@ from agent.checks.sight import Sight
 # By side: the modules beside this one that have checks for it.
 MODULES: Dict[Side, Tuple[str, ...]] = {
     Side.OLD_PRIMARY: (
-        "versions", "replication", "extensions", "objects", "collations", "build", "configured", "authentication", "storage", "room", "company",
+        "versions", "replication", "extensions", "objects", "collations", "build", "catalog_names", "configured", "authentication", "storage", "room", "company",
         "managers", "bystanders", "fence", "archive", "activity", "statements", "reverse", "search_paths", "reach",
     ),
     Side.OLD_REPLICA: ("versions", "replication", "collations", "configured", "room", "managers", "bystanders", "reach", "tls"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from agent.checks import catalog_names
 from agent.subscriber import Subscriber
 from tests.agent.two_sides import NEEDS_POSTGRESQL, Sides, two_sides
 
@@ -66,3 +67,24 @@ def test_names_arrive_whatever_the_encoding(sides: Sides, how: str) -> None:
             assert sight.rows(asked, "other") == [{"relname": "bücher"}]
     finally:
         sides.both("ALTER ROLE postgres RESET ALL; ALTER ROLE pgleap RESET ALL; DROP DATABASE other WITH (FORCE);")
+
+
+def test_names_that_pg_upgrade_cannot_take_are_refused_ahead(sides: Sides) -> None:
+    """They pass `pg_upgrade --check`, and end the window."""
+    old = sides.old
+    with old.database.sight() as sight:
+        assert catalog_names.CHECKS[0].look(sight) == []
+    old.sql(
+        "CREATE DATABASE \"two\nlines\";\nCREATE ROLE \"car\rriage\";\nCREATE DATABASE bytes ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0;"
+    )
+    try:
+        old.sql("DO $$ BEGIN EXECUTE 'CREATE TABLE \"b' || chr(252) || 'cher\" (id int)'; END $$;", "bytes")
+        with old.database.sight() as sight:
+            found = catalog_names.CHECKS[0].look(sight)
+        assert found == [
+            "the database 'two\\nlines' has a line end in its name",
+            "the role 'car\\rriage' has a line end in its name",
+            "bytes: the name public.b\\xfccher is not UTF-8, in a database without an encoding (SQL_ASCII)",
+        ]
+    finally:
+        old.sql('DROP DATABASE "two\nlines";\nDROP ROLE "car\rriage";\nDROP DATABASE bytes;')
