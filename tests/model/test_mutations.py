@@ -12,6 +12,7 @@ import pytest
 
 from agent import authority, coming_back, journal, major_upgrade, new_replica, old_primary_gate, retirement, seal
 from agent.client_sessions import FOLLOWING, INSIDE
+from agent.comparison import Difference
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
 from agent.report import Facts
@@ -82,7 +83,7 @@ def test_the_journal_is_written_after_the_act(states: States, monkeypatch: pytes
 
 def test_the_old_primary_opens_without_what_db_a_took(states: States, monkeypatch: pytest.MonkeyPatch) -> None:
     """Writes of hours are gone, and nobody is told."""
-    monkeypatch.setattr(coming_back, "come_back", lambda *arguments: [])
+    monkeypatch.setattr(coming_back, "bring_rows", lambda *arguments: ([], Difference([], [], {})))
     with states.begun("upgrade, after cutover") as scene:
         # The old primary lags behind a DB_A that took one write more.
         scene.world.lagging.add("db1")
