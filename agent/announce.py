@@ -159,12 +159,13 @@ def _from_unfinished(own: Journal, is_target: bool) -> Tuple[Phase, ...]:
     if own.phase is Phase.CUTOVER and own.authority is Authority.SEALED:
         # Before the release the way back needs nothing of DB_A, so it need not go by way of upgrade.
         ways = (*ways, Phase.PREPARE)
-    if had_opened(own, is_target) or (own.authority is Authority.RELEASED and not is_target):
+    if is_target:
+        left = own.phase is Phase.UPGRADE and (had_opened(own, is_target) or own.upgraded_at is not None)
+    else:
+        left = had_opened(own, is_target) or own.authority is Authority.RELEASED
+    if left and own.phase in (Phase.UPGRADE, Phase.PREPARE):
         # A way back on which nobody has opened yet: cutover opens DB_A again, with all that it took.
-        ways = (
-            *ways,
-            *{Phase.UPGRADE: (Phase.CUTOVER,), Phase.PREPARE: (Phase.UPGRADE, Phase.CUTOVER)}.get(own.phase, ()),
-        )
+        ways = (*ways, Phase.CUTOVER) if own.phase is Phase.UPGRADE else (*ways, Phase.UPGRADE, Phase.CUTOVER)
     return ways
 
 
@@ -175,11 +176,13 @@ def _advised(own: Journal, next_round: int, is_target: bool) -> List[str]:
     ways = _from_unfinished(own, is_target)
     found = []
     if not (released and own.phase is Phase.PREPARE):  # that was a DB_A that is called lost no more
-        found.append(f"to go on: pulumi config set phase {own.phase} && {advice.UP}")
+        found.append(f"to go on: {advice.to(own.phase, next_round)}")
+    back = [to for to in ways if goes_back(own.phase, to) and not (to is Phase.PREPARE and (released or opened))]
+    # DB_A does not know whether the authority was released to it; over upgrade one goes back from either.
+    unsure = is_target and own.upgraded_at is not None
     found += [
-        f"to go back: {advice.to(to, next_round)}"
-        for to in ways
-        if goes_back(own.phase, to) and not (to is Phase.PREPARE and (released or opened))
+        f"to go back: {advice.back_over_upgrade(next_round) if to is Phase.PREPARE and unsure else advice.to(to, next_round)}"
+        for to in back
     ]
     if own.phase is Phase.PREPARE and Phase.UPGRADE in ways:
         found.append(f"to begin the way back anew: {advice.back_over_upgrade(next_round)}")

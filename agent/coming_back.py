@@ -108,9 +108,11 @@ def _wait_for_stream(subscriber: Subscriber, fence: Fence, wanted: Wanted) -> Li
         behind = subscriber.behind(fence)
         if behind is None:
             return None
-        if behind.stopped and tried:  # no waiting helps, and writes are refused meanwhile
+        if behind.stopped and (tried or behind.gone):  # no waiting helps, and writes are refused meanwhile
             raise Refusal(
-                f"everything that DB_A wrote up to its fence {fence.lsn} to be applied here", behind.found, do
+                f"everything that DB_A wrote up to its fence {fence.lsn} to be applied here",
+                behind.found,
+                wanted.instead if behind.gone else do,
             )
         if behind.stopped:
             tried = True
@@ -127,7 +129,9 @@ def _wait_for_stream(subscriber: Subscriber, fence: Fence, wanted: Wanted) -> Li
         )
     except Refusal as refused:
         # Before 15 a worker that fails is not disabled: it tries again and again, and only the log tells.
-        raise Refusal(refused.expected, "; ".join([refused.found, *way_back.against(subscriber)]), do) from None
+        reasons = "; ".join(way_back.against(subscriber))
+        found = f"{refused.found} ({reasons})" if reasons else refused.found
+        raise Refusal(refused.expected, found, refused.do) from None
     return changed
 
 

@@ -37,10 +37,12 @@ FROM pg_replication_slots WHERE slot_name ~ '^{PUBLICATION}_';"""
 
 @dataclass(frozen=True)
 class Behind:
-    """What is not applied yet, in sentences. `stopped`: some of it will not come by waiting."""
+    """What is not applied yet, in sentences. `stopped`: some of it will not come by waiting; `gone`: nor by anything else, for DB_A has no
+    slot any more that holds it."""
 
     found: str
     stopped: bool
+    gone: bool
 
 
 @dataclass(frozen=True)
@@ -130,15 +132,16 @@ class Subscriber:
     def behind(self, fence: Fence) -> Optional[Behind]:
         """None if everything that DB_A wrote up to `fence` is applied here, in every database; else what is not. A position that is
         reached is enough: the subscription may have been disabled since."""
-        wrong, stopped = [], False
+        wrong, stopped, gone = [], False, False
         for database, slot, mine in self.by_database():
             if slot is None:
                 wrong.append(f"{database} has no slot on DB_A")
-                stopped = True
+                gone = True
             elif not reached(slot["confirmed"], fence.lsn):
                 wrong.append(f"{database} has applied up to {slot['confirmed']}")
-                stopped = stopped or slot["status"] == "lost" or mine is None or not mine["enabled"]
-        return Behind("; ".join(wrong), stopped) if wrong else None
+                gone = gone or slot["status"] == "lost"
+                stopped = stopped or mine is None or not mine["enabled"]
+        return Behind("; ".join(wrong), stopped or gone, gone) if wrong else None
 
 
 def reached(position: Optional[str], wanted: str) -> bool:

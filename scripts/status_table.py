@@ -10,6 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from agent import advice
+from agent.states import Phase
+from components.phases import MoveRefusedError, check_move
 from components.settings import Role, Server, Settings
 from scripts.drift import Facts, Seen, is_standby, known, state_of
 from scripts.way_back import WayBack
@@ -30,23 +33,43 @@ def show(
     console.print(f"Phase [bold]{settings.phase}[/bold] in round {settings.round} ({reached})")
     console.print(_databases(settings, seen))
     console.print(_clients(settings, seen))
-    _show_way_back(console, way_back)
+    _show_way_back(console, way_back, repair(settings, seen, finished))
     if not drift:
         console.print(f"No drift: every server is as {settings.phase} has it.")
         return
     console.print(f"[bold]Drift from {settings.phase}: {len(drift)}[/bold]")
     for sentence in drift:
         console.print(f"  - {escape(sentence)}")
-    console.print(f"To repair: pulumi config set round {settings.round + 1} && pulumi up")
+    console.print(f"To repair: {repair(settings, seen, finished)}")
 
 
-def _show_way_back(console: Console, way_back: WayBack) -> None:
+def repair(settings: Settings, seen: Mapping[str, Seen], finished: Mapping[str, Any]) -> str:
+    """The command that has every step look again, in a round that nobody has seen; what the program or the servers would refuse is not
+    advised."""
+    journals = [known(one.facts.get("journal")) for one in seen.values() if one.facts is not None]
+    rounds = [int(own["round"]) for own in journals if own]
+    next_round = advice.higher(settings.round, int(finished.get("round", 0)), *rounds)
+    unfinished = [Phase(own["phase"]) for own in journals if own and not own["finished"]]
+    if unfinished and settings.phase not in unfinished:
+        return advice.to(unfinished[0], next_round)
+    before = Phase(finished["phase"]) if finished else None
+    lost = settings.target.lost
+    try:
+        check_move(before, int(finished.get("round", 0)), settings.phase, next_round, without_target=lost)
+    except MoveRefusedError as refused:
+        return str(refused).partition("To do: ")[2]
+    return advice.again(next_round)
+
+
+def _show_way_back(console: Console, way_back: WayBack, again: str) -> None:
     when = "after cutover" if way_back.after_cutover else "now"
     console.print(f"A way back that loses nothing, {when}: [bold]{way_back.kind}[/bold]")
     for sentence in [*way_back.sentences[:SENTENCES], *way_back.stream]:
         console.print(f"  - {escape(sentence)}")
     if len(way_back.sentences) > SENTENCES:
         console.print(f"  - and {len(way_back.sentences) - SENTENCES} more (--json tells them all)")
+    if any("stopped following" in sentence for sentence in way_back.sentences):
+        console.print(f"Once such a row is mended: {again}")
 
 
 def _databases(settings: Settings, seen: Mapping[str, Seen]) -> Table:

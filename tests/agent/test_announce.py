@@ -66,7 +66,7 @@ def test_the_refusal_prints_the_commands_to_type() -> None:
     with pytest.raises(Refusal) as refused:
         decide(journal(Phase.READONLY, 5, finished=False), Phase.PREPARE, 5)
     assert "pulumi config set phase prepare && pulumi config set round 6 && pulumi up" in str(refused.value)
-    assert "pulumi config set phase readonly && pulumi up" in str(refused.value)
+    assert "pulumi config set phase readonly && pulumi config set round 6 && pulumi up" in str(refused.value)
 
 
 def test_a_stale_round_is_refused() -> None:

@@ -53,6 +53,9 @@ LOST: dict[str, tuple[str, dict[str, str]]] = {
     "db-a given up": ("db-a", {"acceptDataLoss": "true"}),
     "db1 lost": ("db1", {}),
     "db-d lost": ("db-d", {}),
+    "db3 lost": ("db3", {}),
+    # A person's word alone: DB_A lives.
+    "given up": ("", {"acceptDataLoss": "true"}),
 }
 
 
@@ -75,7 +78,8 @@ def raw(without: str = "") -> dict[str, Any]:
     given = {**fleet_config(), "limits": LIMITS, **SAYS.get(without, {})}
     if without in LOST:
         server, more = LOST[without]
-        given["servers"][server]["lost"] = True
+        if server:
+            given["servers"][server]["lost"] = True
         return {**given, **more}
     gone = WITHOUT[without]
     given["servers"] = {name: server for name, server in given["servers"].items() if name not in gone}

@@ -131,10 +131,10 @@ class States:
     folder: Path
     _made: dict[tuple[str, str], Saved] = field(default_factory=dict)
     _moments: dict[Move, list[Moment]] = field(default_factory=dict)
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def _new_folder(self) -> Path:
-        return self.folder / str(next(self._numbers))
+        return self.folder / str(next(self.numbers))
 
     def _saved(self, state: str, without: str) -> Saved:
         if (state, without) not in self._made:
