@@ -15,7 +15,9 @@ import pytest
 from agent.client_rules import with_seal
 from agent.journal import Journal
 from agent.states import Phase
-from tests.model.advised import Command, to_do
+from scripts.window.course import Course, End, Way
+from scripts.window.summary import standing
+from tests.model.advised import Command, lines, to_do
 from tests.model.cluster import Cluster
 from tests.model.engine import Fault, How, Outcome
 from tests.model.invariants import journal_of
@@ -331,3 +333,19 @@ def test_from_a_move_that_broke_off_each_refusal_leads_on(states: States, move: 
             saved = Saved.of(scene.world, scene.engine, states.folder / f"advice-{next(states.numbers)}")
         wrong += [f"{step}: {one}" for one in each_refused_move(states, saved, tried)]
     assert wrong == [], "\n".join(wrong)
+
+
+def test_the_loss_is_accepted_and_gone_back_with_in_one_line(states: States) -> None:
+    """`--back` is refused in cutover over a loss, and says: this, typed there."""
+    with states.begun("cutover") as scene:
+        no_slot(scene)
+        operator = Operator(scene, Config(Phase.CUTOVER, 1))
+        refused = operator.window_back()
+        assert "has no slot on DB_A" in refused.said
+        assert scene.takes_writes("db-a")
+        (line,) = lines(" ".join(standing(End.OPENED, Course(Way.BACK, Phase.UPGRADE, 2), "db1", "db-a")[3:]))
+        gone = operator.type(line)
+        assert gone is not None
+        assert gone.arrived, gone.said
+        assert scene.takes_writes("db1")
+        assert not scene.takes_writes("db-a")
