@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import List, Optional
+from typing import TYPE_CHECKING, List, Optional
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side, Unseen
-from agent.checks.handshake import Peer
 from agent.checks.sight import Sight
 from agent.checks.wording import few
 from agent.states import Phase
+
+if TYPE_CHECKING:
+    from agent.checks.handshake import Peer
 
 # Where libpq looks for what it trusts (PostgreSQL documentation, "SSL Client Certificates"), below a user's home.
 ROOTS = ".postgresql/root.crt"
@@ -23,6 +25,8 @@ def _before_the_window(sight: Sight) -> None:
 
 
 def _peer(sight: Sight, address: str) -> Peer:
+    from agent.checks.handshake import Peer  # noqa: PLC0415 - it loads ssl, which no list of checks needs
+
     return Peer(address, int(sight.desired["postgres"]["port"]))
 
 
