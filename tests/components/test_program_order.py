@@ -58,6 +58,9 @@ def declared_without(phase: Phase, *roles: str) -> Program:
         (Phase.READONLY, "web1-hosts-file", "db1-client-gate"),
         (Phase.READONLY, "web2-hosts-file", "db1-client-gate"),
         (Phase.READONLY, "db-a-client-gate", "db1-client-gate"),
+        (Phase.READONLY, "db-a-database", "db-a-client-gate"),
+        (Phase.READONLY, TASKS, "db-a-client-gate"),
+        (Phase.READONLY, "db-a-client-gate", "web1-hosts-file"),
         # The fence is taken, and the last tasks stopped, before DB_A is upgraded at it.
         (Phase.UPGRADE, "db1-client-gate", "db-a-database"),
         (Phase.UPGRADE, "web1-hosts-file", "db-a-client-gate"),
