@@ -86,6 +86,7 @@ class CheckName(str, Enum):
     STREAM_LIMITS = "stream-limits"
     REPLICA_IDENTITY = "replica-identity"
     KEYLESS_TABLES = "keyless-tables"
+    EQUAL_ROWS = "equal-rows"
     SEARCH_PATHS = "search-paths"
     LEAVE_OUT = "leave-out"
     SEQUENCES = "sequences"

@@ -74,6 +74,17 @@ def _keyless(sight: Sight) -> List[str]:
     return few(found)
 
 
+def _equal_rows(sight: Sight) -> List[str]:
+    return few(
+        [
+            f"{database}: {table.name} ({table.loose})"
+            for database, tables in _tables(sight).items()
+            for table in tables
+            if table.loose
+        ]
+    )
+
+
 # A column may hold less than its sequence gives: those made before 10, and by hand, are bigint for an integer column too.
 _COLUMN_END = """(SELECT CASE a.atttypid WHEN 'int2'::regtype THEN 32767::bigint WHEN 'int4'::regtype THEN 2147483647 END
   FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
@@ -122,6 +133,15 @@ CHECKS = (
         why="these have no key, so each row updated or deleted after cutover reads the whole table on the old primary, which falls behind",
         do="ALTER TABLE ... ADD PRIMARY KEY; or name them in pgleap:reverseReplication.leaveOut",
         look=_keyless,
+    ),
+    Check(
+        name=CheckName.EQUAL_ROWS,
+        severity=Severity.NOTE,
+        sides=(Side.OLD_PRIMARY,),
+        why="these have no key, and values that can be equal and not the same (1.0 and 1.00): after cutover another row than DB_A's may be"
+        " updated on the old primary; a way back reads these tables whole, and is refused if they differ",
+        do="ALTER TABLE ... ADD PRIMARY KEY; or name them in pgleap:reverseReplication.leaveOut",
+        look=_equal_rows,
     ),
     Check(
         name=CheckName.SEQUENCES,

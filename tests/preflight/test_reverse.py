@@ -106,3 +106,13 @@ def test_functions_that_need_a_search_path(database: Database) -> None:
     database.sql(
         "DROP TABLE indexed, partial, checked, fills, parts, fine; DROP FUNCTION norm, is_well, innocent, qualified, helper"
     )
+
+
+def test_rows_that_are_equal_and_not_the_same(database: Database) -> None:
+    """Which row gets an update is chance there, and nobody sees it by counting."""
+    database.sql(
+        "CREATE TABLE loose (n numeric, j jsonb); CREATE TABLE exact (n numeric(9, 2)); CREATE TABLE kept (n numeric PRIMARY KEY)"
+    )
+    assert database.found(CheckName.EQUAL_ROWS) == ["postgres: public.loose (jsonb, numeric)"]
+    assert database.found(CheckName.EQUAL_ROWS, reverse={"enabled": False, "leaveOut": []}) == []
+    database.sql("DROP TABLE loose, exact, kept")
