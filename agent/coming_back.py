@@ -22,13 +22,15 @@ AT_ONCE = 8
 @dataclass(frozen=True)
 class Wanted:
     """How the way back is checked: `replay_seconds` for what is still to be applied, `wholly` if contents are compared and not row
-    counts alone, `reads_from` is DB_B's address ("" if it is lost). `next_round` is a round above the one under way."""
+    counts alone, `reads_from` is DB_B's address ("" if it is lost). `next_round` is a round above the one under way,
+    `compare` the tables (database, schema, name) whose contents are compared in any case."""
 
     replay_seconds: float
     wholly: bool
     reads_from: str
     jobs: int
     next_round: int
+    compare: Tuple[Tuple[str, str, str], ...] = ()
 
     @classmethod
     def from_desired(cls, back: Mapping[str, Any], round_: int) -> Wanted:
@@ -57,7 +59,7 @@ def bring_rows(postgres: Postgres, target: OtherSide, fence: Fence, wanted: Want
     databases = list(subscriber.found())
     progress("comparing every table with DB_A's")
     at_once = max(wanted.jobs, AT_ONCE)
-    difference = comparison.differing(postgres, target, databases, wanted.wholly, at_once)
+    difference = comparison.differing(postgres, target, databases, wanted.wholly, at_once, wanted.compare)
     wrong = difference.tables
     if wrong:
         raise Refusal(

@@ -10,7 +10,7 @@ from agent import functions, sequences
 from agent.other_side import OtherSide
 from agent.own_names import PUBLICATION
 from agent.postgres import Postgres
-from agent.qualified import Qualified, answers, in_parts
+from agent.qualified import Qualified, answers, in_parts, literal
 from agent.report import Refusal
 from agent.sequences import Values
 from agent.subscriber import SUBSCRIPTION
@@ -44,12 +44,23 @@ class Difference:
     sequences: Dict[str, Values]
 
 
-def script(carried: str, wholly: bool) -> str:
-    """Asks the functions of the schema pgleap for tables' contents and sequences; `carried` is a query for the tables' names. Pure."""
+def script(carried: str, wholly: bool, also: Sequence[Qualified] = ()) -> str:
+    """Asks the functions of the schema pgleap for tables' contents and sequences; `carried` is a query for the tables' names, `also` are those
+    whose contents are wanted where the others are only counted. Pure."""
+    parts = [(carried, wholly)]
+    if also and not wholly:
+        names = ", ".join(f"({literal(table.schema)}, {literal(table.name)})" for table in also)
+        one = f"SELECT c.schema, c.name FROM ({carried}) c WHERE (c.schema::text, c.name::text)"
+        parts = [(f"{one} NOT IN (VALUES {names})", False), (f"{one} IN (VALUES {names})", True)]
     rows = "json_build_array(schema, name, rows, digest)"
-    tables = in_parts(
-        carried,
-        lambda names: f"SELECT coalesce(json_agg({rows}), '[]') FROM pgleap.contents({names}, {str(wholly).lower()})",
+    tables = "".join(
+        in_parts(
+            query,
+            lambda names, whole=whole: (  # type: ignore[misc] # of this turn
+                f"SELECT coalesce(json_agg({rows}), '[]') FROM pgleap.contents({names}, {str(whole).lower()})"
+            ),
+        )
+        for query, whole in parts
     )
     return functions.if_whole(tables + sequences.READ)
 
@@ -63,32 +74,40 @@ def held(text: str, where: str) -> Held:
             "none, or those of another checkout",
             "git checkout of the commit that DB_A was made with, then run `pulumi up` again",
         )
-    tables, values = answers(text)
-    for what, one in (("tables", tables), ("sequences", values)):
+    *tables, values = answers(text)
+    for what, one in (*(("tables", one) for one in tables), ("sequences", values)):
         if len(one.found) != one.asked:
             raise Refusal(
                 f"an answer for each of the {what} in {where}",
                 f"{len(one.found)} of {one.asked}",
                 "run `pulumi up` again: they are asked again",
             )
-    contents = {Qualified(schema, name): (int(rows), str(digest)) for schema, name, rows, digest in tables.found}
+    contents = {
+        Qualified(schema, name): (int(rows), str(digest)) for one in tables for schema, name, rows, digest in one.found
+    }
     return Held(contents, sequences.from_json(values.found))
 
 
 def differing(
-    postgres: Postgres, target: OtherSide, databases: Sequence[str], wholly: bool, at_once: int
+    postgres: Postgres,
+    target: OtherSide,
+    databases: Sequence[str],
+    wholly: bool,
+    at_once: int,
+    also: Sequence[Tuple[str, str, str]] = (),
 ) -> Difference:
-    """Row counts compared, or contents if `wholly`. Takes as long as reading the tables does; both sides read at the same time. Raises
+    """Row counts compared, or contents if `wholly`; those of the tables `also` (database, schema, name) in any case. Takes as long as reading the tables does; both sides read at the same time. Raises
     Refusal."""
     sides = [(database, here) for here in (False, True) for database in databases]
 
     def read(side: Tuple[str, bool]) -> Held:
         database, here = side
+        named = [Qualified(schema, name) for in_, schema, name in also if in_ == database]
         # One login for all of it: on the way back each costs refused writes.
         if here:
-            text, where = postgres.execute(script(_SUBSCRIBED, wholly), database), "here"
+            text, where = postgres.execute(script(_SUBSCRIBED, wholly, named), database), "here"
         else:
-            text, where = target.ask(script(_PUBLISHED, wholly), database, seconds=None), "on DB_A"
+            text, where = target.ask(script(_PUBLISHED, wholly, named), database, seconds=None), "on DB_A"
         return held(text, f"{database} {where}")
 
     found = dict(zip(sides, postgres.server.side_by_side(read, sides, at_once)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, List, Mapping
 
 from agent import access, advice, asked_live, authority, coming_back, consumers, journal, loss, old_replicas, seal
@@ -154,7 +155,9 @@ def _come_back(
     if own.must_apply is None:  # DB_A was lost while it was open
         return loss.give_up(postgres, other, wanted.jobs)
     try:
-        _prove_target(own, own.must_apply, _journal_of(other, wanted), other, postgres)
+        theirs = _journal_of(other, wanted)
+        _prove_target(own, own.must_apply, theirs, other, postgres)
+        wanted = replace(wanted, compare=theirs.compare)
         changed, difference = coming_back.bring_rows(postgres, other, own.must_apply, wanted)
     except Refusal as refused:
         if not accepted:
