@@ -8,22 +8,18 @@ from agent import (
     advice,
     authority,
     configuration,
+    first_start,
     journal,
     new_cluster,
     old_replicas,
     pg_upgrade,
-    publisher,
-    seal,
-    session_settings,
-    statistics,
+    slots,
 )  # fmt: skip
-from agent.client_rules import READER
 from agent.cluster import OS_USER
 from agent.configuration import Carried
 from agent.journal import Authority, Fence
-from agent.postgres import wait_until
+from agent.postgres import as_json, wait_until
 from agent.report import Facts, Refusal, progress
-from agent.seal import SEAL_FILE
 from agent.states import Phase
 from agent.target import UpgradeTarget
 
@@ -46,7 +42,8 @@ def major_upgrade(target: UpgradeTarget) -> Facts:
             )
         changed = [] if target.new.is_running() else ["started PostgreSQL"]
         target.new.start()
-        _verify_sealed(target)
+        first_start.verify_sealed(target)
+        changed += first_start.gather_statistics(target)
         return {"changed": changed, "because": "DB_A was upgraded at this fence already", "fence": vars(fence)}
     if came != "filled" and target.is_promoted() and own.upgraded_at != fence and not target.is_linked():
         raise Refusal(f"DB_A promoted at the fence {fence}", "it was promoted at another one", target.to_prepare)
@@ -69,6 +66,7 @@ def bring_to_new_version(target: UpgradeTarget, promotion: Callable[[], None]) -
         _refuse_linked(target)
         if not target.is_promoted():
             _timed(target, seconds, "promote", promotion)
+        _drop_slot(target)
         if came != "fresh":
             # An earlier run of pg_upgrade stopped before it linked anything: the new cluster is made again, the old one is whole.
             target.old.start()
@@ -78,7 +76,7 @@ def bring_to_new_version(target: UpgradeTarget, promotion: Callable[[], None]) -
         _timed(target, seconds, "stop", target.old.stop)
         left = target.limits.upgrade - (target.server.monotonic() - began)
         _timed(target, seconds, "pg_upgrade", lambda: _run_pg_upgrade(target, left))
-    _timed(target, seconds, "start", lambda: _start_sealed(target))
+    _timed(target, seconds, "start", lambda: first_start.start_sealed(target))
     return seconds
 
 
@@ -176,7 +174,7 @@ def _promote(target: UpgradeTarget, fence: Fence) -> None:
 
 
 def promote(target: UpgradeTarget) -> None:
-    """Make a primary of the standby, and take its slot on the old primary away. Raises Refusal."""
+    """Make a primary of the standby. Raises Refusal."""
     old = target.old
     target.note(databases=str(len(old.databases())))
     progress("promoting DB_A")
@@ -188,11 +186,13 @@ def promote(target: UpgradeTarget) -> None:
         lambda: "it is still in recovery" if old.in_recovery() else None,
         f"see its log; {target.to_prepare}",
     )
-    if not target.primary.lost:
-        # Nobody streams from that slot any more, and a slot left behind fills the old primary's disk.
-        target.primary.ask(
-            f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{target.slot}' AND NOT active;"
-        )
+
+
+def _drop_slot(target: UpgradeTarget) -> None:
+    """Nobody streams from DB_A's slot on the old primary any more. Always: a run before this one may have died after the promotion."""
+    primary = target.primary
+    if not primary.lost:
+        slots.drop(target.server, lambda query: primary.read_json(as_json(query)), f"slot_name = '{target.slot}'")
 
 
 def _run_pg_upgrade(target: UpgradeTarget, seconds: float) -> None:
@@ -226,77 +226,3 @@ def _run_pg_upgrade(target: UpgradeTarget, seconds: float) -> None:
         )
     refused = pg_upgrade.refusal(server, new, folder, "\n".join(said))
     raise Refusal(refused.expected, f"{refused.found} (DB_A is stopped; logs are kept in {folder})", target.to_prepare)
-
-
-def _start_sealed(target: UpgradeTarget) -> None:
-    """The new version's first start for service: sealed, read-only by default, on the old port; it starts with the machine."""
-    server, old, new = target.server, target.old.cluster, target.new.cluster
-    _archive_to_its_own_place(target)
-    _lead_a_stream(target)
-    auto = server.path(new.auto_config_file)
-    text = auto.read_text()
-    setting = configuration.render("sealed by pgleap until it opens", {"default_transaction_read_only": "on"})
-    if setting not in text:
-        server.write_durably(new.auto_config_file, (text + setting).encode())
-        server.write_json(SEAL_FILE, {"default_transaction_read_only": None})
-    if new.layout == "debian":
-        server.write_durably(f"{old.config}/start.conf", b"manual\n")
-        server.write_durably(f"{new.config}/start.conf", b"auto\n")
-    else:
-        server.run("systemctl", "disable", old.unit)
-        server.run("systemctl", "enable", new.unit)
-    progress(f"starting PostgreSQL {new.version}, sealed")
-    target.new.start()
-    _verify_sealed(target)
-    for_reader = session_settings.for_role(READER, new.version)
-    if for_reader and not target.rehearsal:
-        target.new.execute(for_reader, writing=True)  # its first session on DB_A comes after this
-    updates = server.path(f"{target.progress()['folder']}/update_extensions.sql")
-    if updates.exists():
-        progress("updating extensions")
-        # What an update makes belongs to the fleet's superuser: pgleap's own role goes when pgleap goes.
-        target.new.execute(updates.read_text(), writing=True, as_role=new.superuser)
-    if target.reverse is not None:
-        publisher.make_ready(target.new, target.reverse.left_out, target.jobs, compared=not target.rehearsal)
-    target.note(newCluster="upgraded")
-    if target.rehearsal:
-        return
-    if journal.must_read(server).phase is Phase.CUTOVER:
-        statistics.owe(server)  # it opens in a moment
-    else:
-        # Last: a slot waits for every transaction under way.
-        statistics.begin(target.new, target.jobs)
-
-
-def _lead_a_stream(target: UpgradeTarget) -> None:
-    """The settings with which DB_A leads the reverse stream; they count from a start on."""
-    if target.reverse is None:
-        return
-    server, new = target.server, target.new.cluster
-    text = server.path(new.own_config_file).read_text()
-    databases = int(target.progress().get("databases", "0"))
-    setting = configuration.render(
-        "the stream back to the old primary", target.reverse.settings(configuration.parsed(text), databases)
-    )
-    if setting not in text:
-        server.write_durably(new.own_config_file, (text + setting).encode())
-
-
-def _archive_to_its_own_place(target: UpgradeTarget) -> None:
-    """Archiving starts with the first start for service, before DB_A opens, and never into the old primary's archive."""
-    server, new = target.server, target.new.cluster
-    if target.archive_command:
-        text = server.path(new.own_config_file).read_text()
-        setting = configuration.render(
-            "the archive of its own", {"archive_mode": "on", "archive_command": target.archive_command}
-        )
-        if setting not in text:
-            server.write_durably(new.own_config_file, (text + setting).encode())
-    else:
-        progress("DB_A does not archive: pgleap:postgres.archiveCommand names no archive of its own")
-
-
-def _verify_sealed(target: UpgradeTarget) -> None:
-    refused = seal.refused_from_here(target.new)
-    if refused is not None:
-        raise Refusal("DB_A to refuse clients until it opens", refused, f"see {target.new.cluster.hba_file} on DB_A")

@@ -5,7 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, List, Mapping
 
-from agent import access, advice, asked_live, authority, coming_back, consumers, journal, loss, old_replicas, seal
+from agent import (
+    access,
+    advice,
+    asked_live,
+    authority,
+    coming_back,
+    consumers,
+    journal,
+    loss,
+    old_replicas,
+    seal,
+    slots,
+)
 from agent.coming_back import Wanted
 from agent.gate_facts import facts_of, refuse_a_replica
 from agent.journal import Authority, Fence, Journal
@@ -122,6 +134,7 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     accepted = desired.get("acceptDataLoss") is True
     epoch = authority.may_open_old_primary(own, other.lost and accepted)
     changed: List[str] = []
+    was_open = own.authority is Authority.HOLDS
     _ask_others(desired, postgres, own, other, accepted)
     if own.must_apply is not None or own.authority is Authority.RELEASED:
         changed += _come_back(desired, postgres, own, other, accepted)
@@ -129,7 +142,7 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     own = journal.update(postgres.server, authority=Authority.HOLDS, epoch=epoch, fence=None, must_apply=None)
     if access.is_sealed(postgres.server, postgres.cluster):
         old_replicas.tell(postgres, epoch)
-    changed += seal.unseal(postgres, desired["readers"])
+    changed += seal.unseal(postgres, desired["readers"], was_open)
     if other.lost:
         changed += drop_slot(postgres)
     return facts_of(
@@ -195,8 +208,5 @@ def _journal_of(other: OtherSide, wanted: Wanted) -> Journal:
 
 
 def drop_slot(postgres: Postgres) -> List[str]:
-    """A slot that nobody will stream from any more fills the disk. What was changed."""
-    dropped = postgres.rows(
-        f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{SLOT}' AND NOT active"
-    )
-    return [f"dropped the slot {SLOT}"] if dropped else []
+    """DB_A's slot, of which it has no more use. What was changed. Raises Refusal."""
+    return slots.drop(postgres.server, postgres.rows, f"slot_name = '{SLOT}'")

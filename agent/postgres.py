@@ -168,6 +168,11 @@ class Postgres:
     def databases(self) -> List[str]:
         return [row["datname"] for row in self.rows("SELECT datname FROM pg_database WHERE datallowconn ORDER BY oid")]
 
+    def by_alter_system(self) -> Dict[str, str]:
+        """What ALTER SYSTEM holds, by name, in force or not."""
+        held = self.rows("SELECT name, setting FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'")
+        return {row["name"]: row["setting"] for row in held}
+
     def in_recovery(self) -> bool:
         return self.value("pg_is_in_recovery()") == "t"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from agent import catalog, coverage, functions, short_locks
+from agent import catalog, coverage, functions, short_locks, slots
 from agent.coverage import Table
 from agent.own_names import PUBLICATION
-from agent.postgres import Postgres, wait_until
+from agent.postgres import Postgres
 from agent.report import progress
 from agent.server import STATE_FOLDER, Server
 
@@ -22,8 +22,6 @@ IDENTITIES_FILE = f"{STATE_FOLDER}/identities.json"
 IDENTITIES = {"d": "DEFAULT", "f": "FULL", "n": "NOTHING"}
 # Each ALTER takes a lock in a table that has room for max_locks_per_transaction x max_connections, 6,400 by default.
 TABLES_AT_ONCE = 500
-# What a walsender needs to end, with room for a loaded machine.
-ENDING_SECONDS = 30
 
 
 def slot_of(database: str) -> str:
@@ -93,11 +91,7 @@ def take_away(postgres: Postgres) -> List[str]:
     server = postgres.server
     before: Dict[str, Dict[str, str]] = server.read_json(IDENTITIES_FILE)
     # First: a slot that nobody reads any more keeps WAL, however long a table is busy.
-    _end_walsenders(postgres)
-    dropped = postgres.rows(
-        f"SELECT slot_name, pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name ~ '^{PUBLICATION}_'"
-    )
-    changed = [f"dropped the slot {row['slot_name']}" for row in dropped]
+    changed = drop_slots(postgres)
     busy: Optional[short_locks.Busy] = None
     for database in coverage.databases(postgres):
         try:
@@ -122,23 +116,9 @@ def _unpublish(postgres: Postgres, database: str, before: Mapping[str, str]) -> 
     return True
 
 
-def _end_walsenders(postgres: Postgres) -> None:
-    """One holds its slot for a while after its subscription has gone, or its server has died; a slot left behind fills the disk."""
-
-    def look() -> Optional[str]:
-        rows = postgres.rows(
-            "SELECT slot_name, pg_terminate_backend(active_pid) FROM pg_replication_slots"
-            f" WHERE slot_name ~ '^{PUBLICATION}_' AND active_pid IS NOT NULL"
-        )
-        return ", ".join(row["slot_name"] for row in rows) or None
-
-    wait_until(
-        postgres.server,
-        ENDING_SECONDS,
-        "nobody to follow DB_A by the slots of the stream back",
-        look,
-        "see that the old primary has no subscription any more (pg_subscription), then run `pulumi up` again",
-    )
+def drop_slots(postgres: Postgres) -> List[str]:
+    """The slots go: a walsender holds its own for a while after its subscription has gone, or its server has died. What was done."""
+    return slots.drop(postgres.server, postgres.rows, f"slot_name ~ '^{PUBLICATION}_'")
 
 
 def _identity_back(table: str, was: str) -> str:

@@ -5,17 +5,16 @@ A replica gets a line in pg_hba.conf and a slot, both for good: they stay when p
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional
+from typing import Any, List, Mapping
 
-from agent import access, client_rules, publisher
+from agent import access, client_rules, publisher, slots
 from agent.cluster import from_desired
-from agent.postgres import Postgres, wait_until
+from agent.postgres import Postgres
 from agent.report import Facts, Refusal
 from agent.server import STATE_FOLDER, Server
 
 # The slots that pgleap made for replicas.
 SLOTS_FILE = f"{STATE_FOLDER}/replication.json"
-RELEASE_SECONDS = 30
 
 
 def slot_of(replica: str) -> str:
@@ -76,25 +75,6 @@ def _have_slots(postgres: Postgres, wanted: List[str]) -> List[str]:
             postgres.execute(f"SELECT pg_create_physical_replication_slot('{slot}', true);")
             changed.append(f"made the slot {slot}")
     for slot in sorted({*ours} - {*wanted}):
-        if slot in there:
-            _drop(postgres, slot)
-            changed.append(f"dropped the slot {slot}")
+        changed += slots.drop(server, postgres.rows, f"slot_name = '{slot}'") if slot in there else []
     server.write_json(SLOTS_FILE, {"slots": sorted(wanted)})
     return changed
-
-
-def _drop(postgres: Postgres, slot: str) -> None:
-    """A slot that nobody streams from any more fills the disk."""
-
-    def look() -> Optional[str]:
-        rows = postgres.rows(f"SELECT active_pid FROM pg_replication_slots WHERE slot_name = '{slot}'")
-        return f"process {rows[0]['active_pid']} streams from it" if rows and rows[0]["active_pid"] else None
-
-    wait_until(
-        postgres.server,
-        RELEASE_SECONDS,
-        f"nobody to stream from the slot {slot}",
-        look,
-        "stop that replica, then run `pulumi up` again",
-    )
-    postgres.execute(f"SELECT pg_drop_replication_slot('{slot}');")

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from agent import base_backup
-from agent.access import is_sealed, put
+from agent import base_backup, journal
+from agent.access import put
 from agent.client_rules import with_seal
 from agent.cluster import from_desired
+from agent.journal import Authority
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal
 from agent.retired import FILE
@@ -17,11 +18,10 @@ from agent.unused import refuse_clients
 
 
 def retirement(desired: Mapping[str, Any], server: Server) -> Facts:
-    """Have the old server's PostgreSQL be stopped. Raises Refusal while somebody is connected, and it is as it was then."""
+    """Have the old server's PostgreSQL be stopped. Raises Refusal while somebody is connected, and lets clients in then as it did before."""
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
     changed: List[str] = []
     if postgres.is_running():
-        refuse_clients(postgres, 0)
         _close(postgres)
         server.write_json(FILE, {"retired": True})
         base_backup.starts_with_the_machine(server, postgres.cluster, starts=False)
@@ -31,10 +31,15 @@ def retirement(desired: Mapping[str, Any], server: Server) -> Facts:
 
 
 def _close(postgres: Postgres) -> None:
-    """Nobody comes in any more, so that nobody is cut off who came between the last look and the stop. Raises Refusal."""
-    was_sealed = is_sealed(postgres.server, postgres.cluster)
-    _seal(postgres, sealed=True)
+    """Nobody comes in any more, so that nobody is cut off who came between the last look and the stop. Raises Refusal.
+
+    Whether it let clients in before is the journal's to say: a run that died may have left its rule on the disk.
+    """
+    own = journal.read(postgres.server)
+    was_sealed = own is not None and own.authority in (Authority.SEALED, Authority.RELEASED)
     try:
+        refuse_clients(postgres, 0)
+        _seal(postgres, sealed=True)
         refuse_clients(postgres, 0)
     except Refusal:
         _seal(postgres, sealed=was_sealed)

@@ -7,6 +7,7 @@ from typing import Any, List, Mapping
 from agent import copies, journal, replica_triggers, seal, views
 from agent.cluster import from_desired
 from agent.journal import Authority
+from agent.old_primary_gate import drop_slot
 from agent.other_side import OtherSide
 from agent.postgres import Postgres
 from agent.report import Facts
@@ -16,36 +17,34 @@ from agent.subscriber import Subscriber
 
 
 def reverse_replication(desired: Mapping[str, Any], server: Server) -> Facts:
-    """Bring the old primary's half of the stream to `stream`. Raises Refusal."""
+    """Bring the old primary's half of the stream to `stream`; once the authority is released, DB_A's slot here goes. Raises Refusal."""
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
     target = OtherSide.from_desired(desired["otherSide"], server, postgres.cluster.program("psql"))
     subscriber = Subscriber(postgres, target, int(desired["jobs"]))
-    stream = Stream(desired["stream"])
-    if stream is Stream.NONE:
-        return _end(subscriber, refresh=True)
-    if stream is Stream.REMOVED:
-        return _end(subscriber, refresh=False)
-    own = journal.must_read(server)
+    stream, own = Stream(desired["stream"]), journal.must_read(server)
+    # DB_A took it away when it was promoted; one that came back since, or that a lost DB_A held, fills the disk.
+    changed = drop_slot(postgres) if own.authority is Authority.RELEASED else []
+    if stream in (Stream.NONE, Stream.REMOVED):
+        return _end(subscriber, changed, refresh=stream is Stream.NONE)
     if own.must_apply is None:
         theirs = journal.from_json(target.journal())
         if not (own.authority is Authority.RELEASED and theirs.authority is Authority.HOLDS):
-            return {"changed": [], "because": "DB_A has not opened: there is nothing to follow"}
+            return {"changed": changed, "because": "DB_A has not opened: there is nothing to follow"}
         if theirs.machine and own.seen != journal.seen(theirs):
             # An older image of DB_A, restored later, is told by this.
             own = journal.update(server, seen=journal.seen(theirs))
-    changed = seal.autovacuum_again(postgres)
+    changed += seal.autovacuum_again(postgres)
     changed += subscriber.subscribe()
     if own.authority is Authority.RELEASED:
         changed += copies.begin(desired, server)
     return {"changed": changed, "because": "DB_A has opened, and the way back is to lose nothing"}
 
 
-def _end(subscriber: Subscriber, refresh: bool) -> Facts:
+def _end(subscriber: Subscriber, changed: List[str], refresh: bool) -> Facts:
     """Only once nothing more is to come: views are refreshed where this database takes writes again, then the subscriptions go, so
     that a run that died goes on."""
     postgres = subscriber.postgres
     followed = list(subscriber.found())
-    changed: List[str] = []
     stale: List[str] = []
     for database in followed if refresh else ():
         stale += views.refresh(postgres, database)

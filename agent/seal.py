@@ -1,28 +1,25 @@
 """Sealing a database: no client gets in or stays, whatever it would set in its session; and what a sealed database proves.
 
-In this order (design.md, "PostgreSQL, what to hold to"): pgleap's rules refuse clients, the read-only setting gives those
-inside a clear error, reload; idle sessions are ended at once, those in a transaction after the grace period, until none is
+In this order (design.md, "PostgreSQL, what to hold to"): the read-only setting gives those inside a clear error, pgleap's rules
+refuse clients, reload; idle sessions are ended at once, those in a transaction after the grace period, until none is
 left; autovacuum is off and its workers ended, for they take transaction ids; a connection from outside is refused.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Optional, Sequence, Set
+from typing import List, Optional, Sequence, Set
 
-from agent import consumers, positions
+from agent import consumers, journal, positions, seal_settings
 from agent.access import seal_holds, write_rules
 from agent.client_sessions import ENDED_IF_IDLE, FOLLOWING, INSIDE, WORKERS
-from agent.journal import Fence
+from agent.journal import Authority, Fence
 from agent.other_side import OtherSide
 from agent.postgres import HOLDING_AN_ID, Postgres, wait_until
 from agent.report import Refusal, progress
-from agent.server import STATE_FOLDER
 
 # What PostgreSQL needs to end a session that was told to, with room for a loaded machine.
 ENDING_SECONDS = 30
-SEAL_FILE = f"{STATE_FOLDER}/seal.json"
-SEAL_SETTINGS = {"default_transaction_read_only": "on", "autovacuum": "off"}
 
 # Writers that no client gate holds. Past the age autovacuum starts though it is off, and takes transaction ids (documentation, "Preventing
 # Transaction ID Wraparound Failures"); 95 % leaves room for the hours between the check and the end of the window.
@@ -64,16 +61,13 @@ def background_jobs(postgres: Postgres) -> List[str]:
 
 
 def seal(postgres: Postgres, readers: Sequence[str], grace: float) -> List[str]:
-    """Seal a running primary. `grace` in seconds is what transactions under way are given. What was changed."""
-    server, cluster = postgres.server, postgres.cluster
-    changed = write_rules(server, cluster, readers, sealed=True)
-    changed += _set_for_seal(postgres)
-    postgres.reload()  # always: a run before this one may have died between writing the rules and having them read
+    """Seal a running primary. `grace` in seconds is what transactions under way are given. What was changed. Raises Refusal."""
+    changed = _write_down(postgres, readers)
     ended = _end_clients(postgres, _connections(postgres), grace)
     _end_autovacuum(postgres)
     refused = refused_from_here(postgres)
     if refused is not None:
-        raise Refusal("a connection from outside to be refused", refused, f"see {cluster.hba_file}")
+        raise Refusal("a connection from outside to be refused", refused, f"see {postgres.cluster.hba_file}")
     # Last: only now is there a position that everything is before. They can write until they have gone, so the fence comes after that.
     consumers.drain(postgres, grace)
     ended += _end_clients(postgres, set(), 0)
@@ -81,44 +75,46 @@ def seal(postgres: Postgres, readers: Sequence[str], grace: float) -> List[str]:
     return changed + ([f"ended {ended} sessions"] if ended else [])
 
 
-def unseal(postgres: Postgres, readers: Sequence[str]) -> List[str]:
-    """Take the seal away: clients get in as before it. What was changed."""
-    server = postgres.server
-    changed: List[str] = []
-    before: Dict[str, Optional[str]] = server.read_json(SEAL_FILE)
-    for name, value in before.items():
-        _set_back(postgres, name, value)
-        changed.append(f"{name} is as it was")
-    changed += write_rules(server, postgres.cluster, readers, sealed=False)
-    postgres.reload()
-    if before:
-        server.write_json(SEAL_FILE, {})
-    if (
-        postgres.value("current_setting('default_transaction_read_only')") == "on"
-        and "default_transaction_read_only" in before
-    ):
-        raise Refusal(
-            "default_transaction_read_only off",
-            "still on",
-            "look for it in postgresql.conf, then run `pulumi up` again",
-        )
+def _write_down(postgres: Postgres, readers: Sequence[str]) -> List[str]:
+    """Settings and rules of the seal, in force. What PostgreSQL may refuse comes first, and what it refused is undone where the journal
+    says that clients get in: the next reload or start, whoever asks for it, would shut them out."""
+    server, cluster = postgres.server, postgres.cluster
+    try:
+        changed = seal_settings.set_for_seal(postgres)
+        changed += write_rules(server, cluster, readers, sealed=True)
+        postgres.reload()  # always: a run before this one may have died between writing the rules and having them read
+    except Refusal:
+        if journal.must_read(server).authority is Authority.HOLDS:
+            write_rules(server, cluster, readers, sealed=False)
+            seal_settings.set_back(postgres)
+        raise
+    return changed
+
+
+def unseal(postgres: Postgres, readers: Sequence[str], was_open: bool = False) -> List[str]:
+    """Take the seal away: clients get in as before it, and write. What was changed. Raises Refusal.
+
+    The rules come first, so that the next start lets clients in, whatever fails here. `was_open`: settings like the seal's that no record
+    tells of are the fleet's own.
+    """
+    changed = write_rules(postgres.server, postgres.cluster, readers, sealed=False)
+    try:
+        changed += seal_settings.set_back(postgres, unrecorded=not was_open)
+    finally:
+        postgres.reload()
+    seal_settings.forget(postgres)
     return changed
 
 
 def autovacuum_again(postgres: Postgres) -> List[str]:
     """Autovacuum as it was before the seal: where a stream writes, nothing is proved by transaction ids. What was changed."""
-    before: Dict[str, Optional[str]] = postgres.server.read_json(SEAL_FILE)
-    if "autovacuum" not in before:
-        return []
-    _set_back(postgres, "autovacuum", before["autovacuum"])
-    postgres.reload()
-    postgres.server.write_json(SEAL_FILE, {name: value for name, value in before.items() if name != "autovacuum"})
-    return ["autovacuum is as it was"]
-
-
-def _set_back(postgres: Postgres, name: str, value: Optional[str]) -> None:
-    quoted = value.replace("'", "''") if value is not None else ""
-    postgres.execute(f"ALTER SYSTEM RESET {name};" if value is None else f"ALTER SYSTEM SET {name} = '{quoted}';")
+    names = ("autovacuum",)
+    changed = seal_settings.set_back(postgres, names, unrecorded=True)
+    # A run before this one may have died between setting it and having it read.
+    if changed or postgres.value("current_setting('autovacuum')") == "off":
+        postgres.reload()
+        seal_settings.refuse_in_force(postgres, names)
+    return changed
 
 
 def is_whole(postgres: Postgres, quiet: bool = True) -> Optional[str]:
@@ -169,25 +165,6 @@ def refused_from_here(postgres: Postgres) -> Optional[str]:
         postgres.server, "this server", postgres.address, postgres.cluster.port, postgres.cluster.program("psql")
     )
     return own.refuses_clients(postgres.cluster.superuser)
-
-
-def _set_for_seal(postgres: Postgres) -> List[str]:
-    """ALTER SYSTEM the seal's settings, having written down what ALTER SYSTEM held of them before."""
-    configured = {
-        row["name"]: row["setting"]
-        for row in postgres.rows(
-            "SELECT name, setting FROM pg_file_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'"
-        )
-    }
-    missing = [name for name, value in SEAL_SETTINGS.items() if configured.get(name) != value]
-    if missing:
-        before: Dict[str, Any] = postgres.server.read_json(SEAL_FILE)
-        for name in SEAL_SETTINGS:
-            before.setdefault(name, configured.get(name))
-        postgres.server.write_json(SEAL_FILE, before)
-    for name in missing:
-        postgres.execute(f"ALTER SYSTEM SET {name} = {SEAL_SETTINGS[name]};")
-    return [f"set {name} = {SEAL_SETTINGS[name]}" for name in missing]
 
 
 def _connections(postgres: Postgres) -> Set[int]:

@@ -12,7 +12,7 @@ from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Server
 
 UNIT = "pgleap-statistics"
-# Says that DB_A is to have them once it opens, or that it was sealed before they were whole.
+# There until they are whole: DB_A is to have them, and a reboot, a seal or an error may have ended what was begun.
 OWED_FILE = f"{STATE_FOLDER}/statistics.json"
 # Where somebody waits for them.
 GATHER_SECONDS = 86_400.0
@@ -20,14 +20,14 @@ GATHER_SECONDS = 86_400.0
 OPENING_SECONDS = 2
 
 
-def begin(postgres: Postgres, jobs: int, after: int = 0) -> None:
+def begin(postgres: Postgres, jobs: int, after: int) -> None:
     """Gather them in a unit of its own, in stages: something is better than nothing soon. `after` so many seconds."""
     server = postgres.server
     server.run("systemctl", "stop", UNIT, check=False)
     wait = ["-p", f"ExecStartPre=/usr/bin/env sleep {after}"] if after else []
     server.run(
         "systemd-run", f"--unit={UNIT}", "--no-block", "--collect", "--quiet", *wait, *_in_unit(_environment(postgres)),
-        *_command(postgres, jobs, LOCAL_ROLE),
+        "/bin/sh", "-c", f'"$@" && rm -f {server.place(OWED_FILE)}', "sh", *_command(postgres, jobs, LOCAL_ROLE),
     )  # fmt: skip
 
 
@@ -84,20 +84,22 @@ def gather(postgres: Postgres, jobs: int) -> Dict[str, float]:
 
 def stop(server: Server) -> None:
     """Stop it, if it still works: it takes transaction ids, and a fence is proved by them."""
-    if server.run("systemctl", "is-active", UNIT, check=False).stdout.strip() in ("active", "activating"):
-        owe(server)
+    if _is_at_work(server):
         server.run("systemctl", "stop", UNIT)
 
 
+def _is_at_work(server: Server) -> bool:
+    return server.run("systemctl", "is-active", UNIT, check=False).stdout.strip() in ("active", "activating")
+
+
 def owe(server: Server) -> None:
-    """Have it begin when DB_A opens: until then it would take the cores from what writes wait for."""
+    """Have it done, by whoever asks next: right before an opening it would take the cores from what writes wait for."""
     server.write_json(OWED_FILE, {"owed": True})
 
 
-def resume(postgres: Postgres, jobs: int) -> List[str]:
-    """Begin it if it is owed. What was done."""
-    if not postgres.server.read_json(OWED_FILE):
+def resume(postgres: Postgres, jobs: int, after: int = 0) -> List[str]:
+    """Begin it if it is owed and not at work. What was done."""
+    if not postgres.server.read_json(OWED_FILE) or _is_at_work(postgres.server):
         return []
-    begin(postgres, jobs, OPENING_SECONDS)
-    postgres.server.write_json(OWED_FILE, {})
+    begin(postgres, jobs, after)
     return ["gathers statistics"]

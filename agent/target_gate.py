@@ -142,7 +142,8 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
             f"journalctl -u {postgres.cluster.unit}; then run `pulumi up` again",
         )
     refuse_a_replica(postgres)
-    if own.authority is not Authority.HOLDS:
+    was_open = own.authority is Authority.HOLDS
+    if not was_open:
         old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
         if other.lost:
             epoch = _epoch_without(own, other, desired, postgres)
@@ -152,8 +153,10 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
             authority.refuse_older_target(own, theirs, desired["server"])
             epoch = _epoch_released(own, theirs, other, postgres)
             own = journal.update(server, authority=Authority.HOLDS, epoch=epoch, fence=None, seen=journal.seen(theirs))
-    changed = seal.unseal(postgres, desired["readers"])
-    changed += statistics.resume(postgres, int(desired["jobs"]))
+    changed = seal.unseal(postgres, desired["readers"], was_open)
+    if own.alone:  # opened without the old primary, which will never follow by the slots of the stream back
+        changed += publisher.drop_slots(postgres)
+    changed += statistics.resume(postgres, int(desired["jobs"]), statistics.OPENING_SECONDS)
     why = (
         f"{other.name} is lost, and DB_A had replayed its fence"
         if other.lost

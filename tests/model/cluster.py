@@ -66,7 +66,7 @@ class Subscription:
 class Cluster:
     """One cluster. `log` is its WAL: positions and the write ids committed there; `receives` while a standby streams. `logical` are
     the slots of subscribers, with the position up to which each has applied; `held` are those of them that a walsender holds. `consumed` are the
-    fleet's own slots, with the position up to which each was sent and has confirmed.
+    fleet's own slots, with the position up to which each was sent and has confirmed. `gathered` is whether it has statistics.
     `configured` are those of its running `settings` that are no defaults.
     `in_the_way`: a row of this cluster's own at which its apply worker stops, as `disable_on_error` has it."""
 
@@ -87,10 +87,12 @@ class Cluster:
     consumed: dict[str, int] = field(default_factory=dict)
     subscription: Subscription | None = None
     in_the_way: bool = False
+    gathered: bool = False
     prepared: dict[str, tuple[int, list[int]]] = field(default_factory=dict)
     running: bool = False
     recovery: bool = False
     receives: bool = False
+    comes_back_at: float = 0.0
     pid: int = 0
     last_pid: int = 0
     loaded_at: float = 0.0
@@ -98,12 +100,18 @@ class Cluster:
     ident: str = ""
     settings: dict[str, str] = field(default_factory=dict)
     configured: frozenset[str] = frozenset()
+    by_alter_system: dict[str, str] = field(default_factory=dict)
     sessions: list[Session] = field(default_factory=list)
 
-    def load(self, hba: str, ident: str, settings: Mapping[str, str], now: float) -> None:
-        """What a start and a reload read."""
-        self.hba, self.ident, self.settings, self.loaded_at = hba, ident, {**DEFAULTS, **settings}, now
-        self.configured = frozenset(settings)
+    def load(self, hba: str, ident: str, rows: Sequence[Mapping[str, str]], now: float) -> None:
+        """What a start and a reload read; `rows` are pg_file_settings', of which the last one counts."""
+        self.hba, self.ident, self.loaded_at = hba, ident, now
+        last = {row["name"]: row for row in rows}
+        self.settings = {**DEFAULTS, **{name: row["setting"] for name, row in last.items()}}
+        self.configured = frozenset(last)
+        self.by_alter_system = {
+            name: row["setting"] for name, row in last.items() if row["sourcefile"].endswith("/postgresql.auto.conf")
+        }
 
     def new_pid(self) -> int:
         self.last_pid += 1

@@ -17,6 +17,7 @@ from agent.__main__ import LONG, act
 from agent.report import Refusal
 from agent.states import Phase, Verb
 from components.phases import MoveRefusedError, check_move
+from tests.model import arrival
 from tests.model.declared import DELIVER, DeclaredStep, archive, steps
 from tests.model.process import Fate, Process
 from tests.model.world import World
@@ -119,6 +120,8 @@ class Engine:
                     outcome.failed[step.name] = why
         if not outcome.failed and not left and not left_out:
             self.finished = (phase, round_)
+            told = {step.name: step for step in steps(phase, round_, self.without)}
+            world.violations += [f"after {phase} arrived: {what}" for what in arrival.amiss(world, phase, told)]
             # What is not declared any more is deleted at the end, and only if all went well; to a server it is nothing.
             self.state = {name: inputs for name, inputs in self.state.items() if name in declared}
         elif not outcome.failed and left:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from agent import copies, statistics
 from agent.hosts_file import HOSTS
 from agent.journal import JOURNAL_FILE
 from agent.report import Refusal
@@ -29,6 +30,8 @@ PROGRAM_SECONDS = 0.004
 NAP_SECONDS = 0.1
 # Files that every look at the invariants reads, and that nobody removes.
 WATCHED = (HOSTS, JOURNAL_FILE)
+# Transient units of programs that are no verbs: a reboot ends them for good.
+OF_A_MOMENT = (copies.UNIT, statistics.UNIT)
 CONTROL, LINKED, SIGNAL = "global/pg_control", "global/pg_control.old", "standby.signal"
 
 
@@ -218,15 +221,16 @@ class Machine(Server):
         """It lost its power, and is there again: what starts with the machine does."""
         for cluster in self.running():
             self.stop(cluster, crash=True)
+        for unit in OF_A_MOMENT:
+            self.tasks.pop(unit, None)
         for data in list(self.clusters):
             there = self.cluster_at(data)
             if there is not None and self.text(f"{there.config}/start.conf") in ("", "auto\n"):
                 self.start(there)
 
     def reload(self, cluster: Cluster) -> None:
-        settings = {row["name"]: row["setting"] for row in self.settings(cluster)}
         hba, ident = (self.text(f"{cluster.config}/{file}") for file in ("pg_hba.conf", "pg_ident.conf"))
-        cluster.load(hba, ident, settings, self.now())
+        cluster.load(hba, ident, self.settings(cluster), self.now())
 
     def start(self, cluster: Cluster) -> None:
         """Start a cluster that can be started, as a standby if its signal file stands there."""
@@ -243,6 +247,7 @@ class Machine(Server):
 
     def stop(self, cluster: Cluster, crash: bool = False) -> None:
         cluster.halt()
+        self.tasks.pop(statistics.UNIT, None)  # its connections are gone
         self.path(f"/proc/{cluster.pid}/comm").unlink()
         self.path(f"/proc/{cluster.pid}").rmdir()
         if not crash:

@@ -20,7 +20,9 @@ from tests.model.systemd import systemctl, systemd_run
 if TYPE_CHECKING:
     from tests.model.machine import Machine
 
-KNOWN_TO_17 = ("work_mem", "archive_mode", "archive_command", "autovacuum", "listen_addresses", "port")
+KNOWN_TO_17 = (
+    "work_mem", "archive_mode", "archive_command", "autovacuum", "listen_addresses", "max_wal_senders", "port", "wal_level",
+)  # fmt: skip
 
 
 class Call(NamedTuple):

@@ -150,6 +150,13 @@ def _near_wraparound(asked: Asked, sql: str) -> list[Row]:
     return []
 
 
+@TABLE.query("FROM pg_settings WHERE sourcefile LIKE '%/postgresql.auto.conf'")
+def _in_force(asked: Asked, sql: str) -> list[Row]:
+    names = sql.partition("name IN (")[2]
+    held = asked.cluster.by_alter_system
+    return [{"name": name, "setting": value} for name, value in held.items() if f"'{name}'" in names]
+
+
 @TABLE.query("sourcefile LIKE '%/postgresql.auto.conf'")
 def _by_alter_system(asked: Asked, sql: str) -> list[Row]:
     return [row for row in asked.host.settings(asked.cluster) if row["sourcefile"].endswith("/postgresql.auto.conf")]
@@ -202,6 +209,11 @@ def _segment_size(asked: Asked, sql: str) -> list[Row]:
 @TABLE.statement("SELECT pg_conf_load_time();")
 def _load_time(asked: Asked, sql: str) -> str:
     return str(asked.cluster.loaded_at)
+
+
+@TABLE.statement("current_setting('allow_alter_system', true)")
+def _allow_alter_system(asked: Asked, sql: str) -> str:
+    return asked.cluster.settings.get("allow_alter_system", "on")
 
 
 @TABLE.statement("SELECT current_setting('")

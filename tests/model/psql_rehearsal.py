@@ -91,7 +91,7 @@ def _slot(asked: Asked, sql: str) -> list[Row]:
         return []
     if "pg_drop_replication_slot" in sql:
         _drop(asked, sql)
-    return [{"slot_name": REHEARSAL}]
+    return [{"slot_name": REHEARSAL, "active_pid": None}]
 
 
 @TABLE.query("AS relations,")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from agent.own_names import PUBLICATION
-from tests.model.cluster import DatabaseError
 from tests.model.psql_reads import IDENTITY
 from tests.model.psql_table import Asked, Row, Table, lsn_of
 from tests.model.replication import standbys
 
 TABLE = Table()
+# wal_retrieve_retry_interval.
+RETRY_SECONDS = 5
 
 
 @TABLE.query("application_name AS name FROM pg_stat_replication")
@@ -19,13 +22,6 @@ def _named_standbys(asked: Asked, sql: str) -> list[Row]:
 @TABLE.query("SELECT slot_name FROM pg_replication_slots")
 def _slots(asked: Asked, sql: str) -> list[Row]:
     return [{"slot_name": slot} for slot in sorted({*asked.cluster.slots, *asked.cluster.logical})]
-
-
-@TABLE.query("SELECT active_pid FROM pg_replication_slots")
-def _slot_in_use(asked: Asked, sql: str) -> list[Row]:
-    slot = sql.split("'")[1]
-    used = {cluster.settings.get("primary_slot_name") for _, cluster, _ in standbys(asked.host.world, asked.host)}
-    return [{"active_pid": 4242 if slot in used else None}] if slot in asked.cluster.slots else []
 
 
 @TABLE.query("FROM pg_publication WHERE pubname")
@@ -80,22 +76,29 @@ def _views(asked: Asked, sql: str) -> list[Row]:
     return [{"name": "public.totals", "beside": True}, {"name": "public.plain", "beside": False}]
 
 
-@TABLE.query("pg_terminate_backend(active_pid)")
-def _end_walsenders(asked: Asked, sql: str) -> list[Row]:
-    """The walsender of a subscription that is gone holds its slot for a moment longer."""
-    active = sorted(asked.cluster.held)
-    for slot in active:
-        with asked.asker.effect(f"ended the walsender of {slot}"):
-            asked.cluster.held.discard(slot)
-    return [{"slot_name": slot, "pg_terminate_backend": True} for slot in active]
-
-
-@TABLE.query("SELECT slot_name, pg_drop_replication_slot(slot_name)")
-def _drop_logical_slots(asked: Asked, sql: str) -> list[Row]:
-    if asked.cluster.held:
-        raise DatabaseError("replication slot is active")
-    dropped = sorted(asked.cluster.logical)
-    for slot in dropped:
-        with asked.asker.effect(f"dropped the slot {slot}"):
-            del asked.cluster.logical[slot]
-    return [{"slot_name": slot, "pg_drop_replication_slot": ""} for slot in dropped]
+@TABLE.query("CASE WHEN active_pid IS NULL THEN pg_drop_replication_slot(slot_name) END")
+def _drop_slots(asked: Asked, sql: str) -> list[Row]:
+    """Free ones go. Of the others the walsender ends, and whoever it served comes back seconds later, if there is a slot still; that of
+    a subscription that is gone had held its slot for a moment longer."""
+    cluster = asked.cluster
+    which = re.search(r"WHERE slot_name (=|~) '\^?(\w+)'", sql)
+    assert which is not None, sql
+    rows = []
+    for slot in sorted({*cluster.slots, *cluster.logical}):
+        if slot != which[2] if which[1] == "=" else not slot.startswith(which[2]):
+            continue
+        streaming = [
+            standby
+            for _, standby, _ in standbys(asked.host.world, asked.host)
+            if slot in cluster.slots and standby.settings.get("primary_slot_name") == slot
+        ]
+        active = bool(streaming) or slot in cluster.held
+        with asked.asker.effect(f"{'ended the walsender of' if active else 'dropped'} the slot {slot}"):
+            cluster.held.discard(slot)
+            for standby in streaming:
+                standby.receives, standby.comes_back_at = False, asked.host.world.clock + RETRY_SECONDS
+            if not active:
+                cluster.slots.discard(slot)
+                cluster.logical.pop(slot, None)
+        rows.append({"slot_name": slot, "active_pid": 4242 if active else None})
+    return rows

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.own_names import PUBLICATION
-from tests.model.cluster import Session, Subscription
+from tests.model.cluster import DatabaseError, Session, Subscription
 from tests.model.psql_reads import IDENTITY, TRIGGER
 from tests.model.psql_table import Asked, Row, Table, lsn_text
 
@@ -62,6 +62,8 @@ def _alter_system(asked: Asked, sql: str) -> str:
     if order[1]:
         value = order[2] if order[2].startswith("'") else f"'{order[2]}'"
         lines.append(f"{order[1]} = {value}")
+    if asked.cluster.settings.get("allow_alter_system") == "off":
+        raise DatabaseError("ALTER SYSTEM is not allowed in this environment")
     with asked.asker.effect(sql):
         asked.host.put(file, "".join(f"{line}\n" for line in lines).encode())
     return ""
@@ -194,21 +196,6 @@ def _alter_trigger(asked: Asked, sql: str) -> str:
 @TABLE.statement("REFRESH MATERIALIZED VIEW")
 def _refresh(asked: Asked, sql: str) -> str:
     asked.writes("refreshed views")
-    return ""
-
-
-@TABLE.query("SELECT pg_drop_replication_slot(slot_name)")
-def _drop_slots(asked: Asked, sql: str) -> list[Row]:
-    dropped = sql.split("'")[1] in asked.cluster.slots
-    _drop_slot(asked, sql)
-    return [{"pg_drop_replication_slot": ""}] if dropped else []
-
-
-@TABLE.statement("SELECT pg_drop_replication_slot(slot_name)")
-@TABLE.statement("SELECT pg_drop_replication_slot('")
-def _drop_slot(asked: Asked, sql: str) -> str:
-    with asked.asker.effect("dropped the slot"):
-        asked.cluster.slots.discard(sql.split("'")[1])
     return ""
 
 

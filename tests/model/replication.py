@@ -8,6 +8,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from agent.following import STOPS
+from agent.statistics import OWED_FILE, UNIT
 from tests.model import passwords
 from tests.model.cluster import Cluster, Session
 from tests.model.configuration import upstream_of
@@ -36,6 +37,7 @@ def go_on(world: World, machine: Machine, cluster: Cluster) -> None:
         _let_go(world, cluster)
         _send(world, cluster)
         _follow(world, machine, cluster)
+        _gather(world, machine, cluster)
 
 
 def _autovacuum(world: World, cluster: Cluster) -> None:
@@ -77,6 +79,16 @@ def _send(world: World, cluster: Cluster) -> None:
     for session in cluster.sessions:
         if session.follows and world.rng.random() < 0.5:
             cluster.consumed[session.follows] = cluster.lsn
+
+
+def _gather(world: World, machine: Machine, cluster: Cluster) -> None:
+    """The unit that gathers statistics is at work for a while, and takes transaction ids as it goes."""
+    if not machine.tasks.get(UNIT) or world.rng.random() < 0.8:
+        return
+    cluster.completed, cluster.next_xid = cluster.next_xid, cluster.next_xid + 1
+    if world.rng.random() < 0.05:
+        cluster.gathered, machine.tasks[UNIT] = True, False
+        machine.path(OWED_FILE).unlink(missing_ok=True)
 
 
 def _let_go(world: World, cluster: Cluster) -> None:
@@ -123,7 +135,7 @@ def standbys(world: World, machine: Machine) -> list[tuple[Machine, Cluster, Map
 
 def _stream(world: World, machine: Machine, cluster: Cluster) -> None:
     """Receive and replay: all there is, or one record if it lags; none with a setting that stops recovery."""
-    found = upstream(world, machine, cluster)
+    found = upstream(world, machine, cluster) if world.clock >= cluster.comes_back_at else None
     cluster.receives = found is not None
     if found is None or cluster.configured & {*STOPS}:
         return

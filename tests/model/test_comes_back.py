@@ -314,7 +314,7 @@ def unseal(scene: Scene) -> None:
     (cluster,) = target.running()
     hba = f"{cluster.config}/pg_hba.conf"
     target.put(hba, with_seal(target.text(hba), False).encode())
-    cluster.load(target.text(hba), cluster.ident, cluster.settings, scene.world.clock + 1)
+    target.reload(cluster)
 
 
 def test_an_older_image_of_the_old_primary_is_not_opened(states: States) -> None:

@@ -14,7 +14,17 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from agent import client_rules, hosts_file, journal, offline_tasks, own_names, pg_upgrade, postgres, seal, target
+from agent import (
+    client_rules,
+    hosts_file,
+    journal,
+    offline_tasks,
+    own_names,
+    pg_upgrade,
+    postgres,
+    seal_settings,
+    target,
+)
 from agent.detached import Run
 from agent.server import Server
 from agent.states import MOVES, Gate, Phase
@@ -288,7 +298,7 @@ def test_files_and_units_on_the_servers_are_those_of_the_agent(page: Path) -> No
     """A file that is not there tells a tired operator that nothing happened."""
     run = Run(Server(), "upgrade-target")
     files = {
-        journal.JOURNAL_FILE, seal.SEAL_FILE, target.TARGET_FILE, postgres.PASSWORD_FILE, hosts_file.RECORD, hosts_file.COPY,
+        journal.JOURNAL_FILE, seal_settings.SEAL_FILE, target.TARGET_FILE, postgres.PASSWORD_FILE, hosts_file.RECORD, hosts_file.COPY,
         offline_tasks.RECORD, pg_upgrade.WORK_FOLDER, run.request_file, run.result_file, run.progress_file,
     }  # fmt: skip
     text = page.read_text()
