@@ -6,6 +6,7 @@ side of a major upgrade: it reads values in their text form under settings of it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -31,7 +32,7 @@ class Sequence:
 
 @dataclass(frozen=True)
 class Content:
-    """What one database holds; the keys are names with their schema, quoted as SQL wants them.
+    """What one database holds; the keys are names with their schema, quoted where any version of SQL wants them.
 
     `tables` holds ordinary tables and leaf partitions, `unlogged` those that a replica or an unclean stop leaves empty.
     """
@@ -46,8 +47,9 @@ class Content:
 Fingerprint = dict[str, Content]
 """One entry for each database that accepts connections, the templates left out."""
 
+# Every name is quoted: left to itself, a version quotes the words that it reserves (`json` from 16 on), and one name would be two.
 _SETTINGS = """
-SET search_path = pg_catalog; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres';
+SET search_path = pg_catalog; SET quote_all_identifiers = on; SET timezone = 'UTC'; SET datestyle = 'ISO, YMD'; SET intervalstyle = 'postgres';
 SET bytea_output = 'hex'; SET extra_float_digits = 1; SET statement_timeout = 0; SET lock_timeout = '20s';
 SET default_transaction_read_only = on;
 """
@@ -56,11 +58,12 @@ _SUMS = """count(*), coalesce(sum(hashtextextended({0}, 0)::numeric), 0),
     coalesce(sum(('x' || left(md5({0}), 16))::bit(64)::bigint::numeric), 0)"""
 # On a standby an unlogged table cannot be read, and is empty once the standby is promoted.
 _RELATIONS = """
-SELECT CASE WHEN relpersistence = 'u' AND pg_is_in_recovery() THEN format($$SELECT 'unlogged', %L, 0, 0, 0$$, name)
+SELECT CASE WHEN relpersistence = 'u' AND pg_is_in_recovery() THEN format($$SELECT 'unlogged', %L, 0, 0, 0$$, line)
     ELSE format($$SELECT %L, %L, {sums} FROM ONLY %s AS pgleap_row$$,
-        CASE WHEN relkind = 'm' THEN 'materialized' WHEN relpersistence = 'u' THEN 'unlogged' ELSE 'tables' END, name, name)
+        CASE WHEN relkind = 'm' THEN 'materialized' WHEN relpersistence = 'u' THEN 'unlogged' ELSE 'tables' END, line, name)
     END
-FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, LATERAL format('%I.%I', nspname, relname) name
+FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace, LATERAL format('%I.%I', nspname, relname) name,
+    LATERAL replace(replace(name, E'\\n', '\\n'), E'\\r', '\\r') line
 WHERE relkind IN ('r', 'm') AND relispopulated AND relpersistence <> 't'
     AND nspname NOT IN ('pg_catalog', 'information_schema') AND nspname NOT LIKE 'pg\\_toast%'
 ORDER BY c.oid \\gexec
@@ -70,12 +73,12 @@ SELECT 'large_objects', oid, {sums} FROM (SELECT oid, encode(lo_get(oid), 'hex')
 GROUP BY oid;
 """
 _SEQUENCES = """
-SELECT 'sequences', format('%I.%I', schemaname, sequencename), last_value, increment_by FROM pg_sequences;
+SELECT 'sequences', replace(replace(format('%I.%I', schemaname, sequencename), E'\\n', '\\n'), E'\\r', '\\r'), last_value, increment_by FROM pg_sequences;
 """
 _DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND NOT datistemplate ORDER BY 1;"
 QUERY = (
     _SETTINGS
-    + _RELATIONS.format(sums=_SUMS.format("pgleap_row::text"))
+    + _RELATIONS.format(sums=_SUMS.format("(pgleap_row.*)::text"))
     + _LARGE_OBJECTS.format(sums=_SUMS.format("content"))
     + _SEQUENCES
 )
@@ -88,7 +91,7 @@ def fingerprint(psql: Psql) -> Fingerprint:
     `psql` runs as a superuser (see `rehearsal.data.fill.Psql`). Nothing is written. The parts are read one after
     another: two fingerprints of a server that clients write to differ.
     """
-    return {name: parse(psql(name, QUERY)) for name in psql("postgres", _DATABASES).split()}
+    return {name: parse(psql(name, QUERY)) for name in psql("postgres", _DATABASES).split("\n") if name}
 
 
 def parse(printed: str) -> Content:
@@ -99,13 +102,18 @@ def parse(printed: str) -> Content:
         part, _, rest = line.partition("|")
         if part == "sequences":
             name, last, step = rest.rsplit("|", 2)
-            content.sequences[name] = Sequence(int(last) if last else None, int(step))
+            content.sequences[unquoted(name)] = Sequence(int(last) if last else None, int(step))
         elif part in digests:
             name, *numbers = rest.rsplit("|", 3)
-            digests[part][name] = Digest(*map(int, numbers))
+            digests[part][unquoted(name)] = Digest(*map(int, numbers))
         else:
             raise ValueError(f"expected a part of a fingerprint, found: {line}")
     return content
+
+
+def unquoted(name: str) -> str:
+    """A name of which every part is quoted, as people write it: in quotes only what no version of SQL takes without. Pure."""
+    return re.sub(r'(?<!")"([a-z_][a-z0-9_$]*)"(?!")', r"\1", name)
 
 
 def differences(before: Fingerprint, after: Fingerprint) -> list[str]:

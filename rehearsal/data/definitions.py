@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from rehearsal.data.compare import unquoted
 from rehearsal.data.fill import Psql
 
 Definitions = dict[str, dict[str, str]]
@@ -33,7 +34,7 @@ def _rights(acl: str, kind: str, owner: str) -> str:
 # From 17 on a partition has its parent's identity columns.
 _RELATION = "LATERAL format('%I.%I', n.nspname, c.relname) AS name"
 QUERY = f"""
-SET search_path = pg_catalog; SET statement_timeout = 0; SET lock_timeout = '20s'; SET default_transaction_read_only = on;
+SET search_path = pg_catalog; SET quote_all_identifiers = on; SET statement_timeout = 0; SET lock_timeout = '20s'; SET default_transaction_read_only = on;
 SELECT md5(coalesce(definition, '')), kind || ' ' || replace(name, E'\\n', ' ') FROM (
     SELECT 'schema' AS kind, format('%I', n.nspname) AS name, concat_ws(' ', pg_get_userbyid(n.nspowner), {_rights("n.nspacl", "n", "n.nspowner")}) AS definition
     FROM pg_namespace n WHERE {_theirs("pg_namespace", "n.oid")}
@@ -105,7 +106,7 @@ def parse(printed: str) -> dict[str, str]:
         hashed, separator, what = line.partition("|")
         if not separator:
             raise ValueError(f"expected a hash and an object, found: {line}")
-        found[what] = hashed
+        found[unquoted(what)] = hashed
     return found
 
 
