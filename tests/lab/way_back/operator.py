@@ -7,6 +7,8 @@ import subprocess
 import sys
 from typing import Any
 
+from rehearsal.drill.probe import places
+from rehearsal.lab.hosts import Host
 from rehearsal.stage import Stage
 
 
@@ -38,3 +40,30 @@ def way_back(it: Stage) -> dict[str, Any]:
     """What status says of a way back that loses nothing."""
     found: dict[str, Any] = status(it)["wayBack"]
     return found
+
+
+def open_databases(it: Stage) -> list[str]:
+    """The database servers that accept a write of the rudest kind right now, as an application's server asks them."""
+    client = it.clients[0]
+    return sorted({name for name, port in places(it.fleet) if _accepts(client, it.fleet.named(name).address, port)})
+
+
+def _accepts(client: Host, address: str, port: int) -> bool:
+    return client.run(["/usr/bin/python3", "-c", _RUDE, address, str(port)]).strip() == "accepted"
+
+
+_RUDE = """
+import sys, uuid, psycopg2
+try:
+    session = psycopg2.connect(host=sys.argv[1], port=int(sys.argv[2]), dbname="shop", user="app_writer",
+                               password="the-writer-of-the-lab", connect_timeout=3)
+    session.autocommit = True
+    with session.cursor() as cursor:
+        cursor.execute("BEGIN READ WRITE")
+        cursor.execute("INSERT INTO ledger VALUES (%s, 'the rude one', 0)", (str(uuid.uuid4()),))
+        cursor.execute("COMMIT")
+except psycopg2.Error:
+    print("refused")
+else:
+    print("accepted")
+"""
