@@ -57,7 +57,7 @@ def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:
         _refuse_elsewhere(postgres)
     changed = write_rules(server, cluster, readers, is_sealed(server, cluster))
     # A run before this one may have died between writing the rules and having them read, or before the role was made.
-    if changed or postgres.answers() is not None:
+    if changed or postgres.unread() is not None:
         changed += postgres.have_local_role()
         postgres.reload()
     return changed

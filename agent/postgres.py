@@ -17,6 +17,11 @@ POLL_SECONDS = 0.02
 # Every transaction that was given an id holds a lock on it until it ends; waiting for another's is not holding.
 HOLDING_AN_ID = "(SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND granted)"
 RELOAD_SECONDS = 10
+# Whether a rule file was written after PostgreSQL had read it.
+UNREAD = (
+    "SELECT pg_conf_load_time() < max(greatest(f.modification, f.change)) FROM (VALUES (current_setting('hba_file')),"
+    " (current_setting('ident_file'))) r (one), pg_stat_file(r.one) f;"
+)
 # What psql and libpq are told beside where to connect. A database's name stands here and nowhere else: given as an argument, `a=b` or
 # `postgresql://x` would be read as a connection string (libpq-connect, "Connection Strings"). A client that names its encoding gets it,
 # whatever a database or role sets (libpq-envars; what a session begins with wins over ALTER DATABASE and ALTER ROLE).
@@ -151,6 +156,20 @@ class Postgres:
         """None if a connection succeeds, else why it does not."""
         code, _, error = self._psql("SELECT 1;", "postgres", check=False)
         return None if code == 0 else (error.strip() or f"psql ended with {code}")
+
+    def unread(self) -> Optional[str]:
+        """None if a connection succeeds and finds the rule files as PostgreSQL has read them, else what is amiss. (Times of files are in whole
+        seconds, rounded down.)"""
+        code, text, error = self._psql(UNREAD, "postgres", check=False)
+        if code != 0:
+            return error.strip() or f"psql ended with {code}"
+        return "rules that were written and never read" if text.strip() == "t" else None
+
+    def ask_to_read(self) -> None:
+        """Have pg_hba.conf and the settings read again, and wait for nothing: whoever asks looks whether they are in force."""
+        postmaster = self.postmaster()
+        if postmaster is not None:
+            self.server.run("kill", "-HUP", str(postmaster), check=False)
 
     def have_local_role(self) -> List[str]:
         """Make pgleap's local role, by way of the superuser. What was changed.

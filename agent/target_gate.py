@@ -109,9 +109,18 @@ def _stay_sealed(desired: Mapping[str, Any], postgres: Postgres, own: Journal, o
         )
         postgres.reload()
 
+    asked = False
+
     def look() -> Optional[str]:
+        nonlocal asked
         # A rebuild under way stops and starts it; while it starts it lets nobody in, but not yet by our rules.
-        return seal.refused_from_here(postgres) if postgres.is_running() else None
+        let_in = seal.refused_from_here(postgres) if postgres.is_running() else None
+        if (
+            let_in is not None and not asked
+        ):  # a run before this one may have died between writing the rules and having them read
+            postgres.ask_to_read()
+            asked = True
+        return let_in
 
     wait_until(
         server,

@@ -78,6 +78,15 @@ def test_a_seal_and_its_end(sealable: Sealable) -> None:
     assert sealable.postgres.server.read_json(SEAL_FILE) == {}
 
 
+def test_rules_that_were_written_and_never_read_are_seen(sealable: Sealable) -> None:
+    """A run that dies between the two leaves them so, and the next one finds them on the disk."""
+    hba = Path(sealable.postgres.cluster.hba_file)
+    assert sealable.postgres.unread() is None
+    os.utime(hba, (time.time() + 2, time.time() + 2))
+    assert sealable.postgres.unread() == "rules that were written and never read"
+    os.utime(hba, (time.time() - 2, time.time() - 2))
+
+
 def test_read_only_by_default_that_no_record_tells_of_is_taken_away(sealable: Sealable) -> None:
     """The database is let in to, and every write is refused."""
     server, file = sealable.postgres.server, sealable.postgres.cluster.auto_config_file

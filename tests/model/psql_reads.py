@@ -211,6 +211,13 @@ def _load_time(asked: Asked, sql: str) -> str:
     return str(asked.cluster.loaded_at)
 
 
+@TABLE.statement("SELECT pg_conf_load_time() < max(")
+def _unread(asked: Asked, sql: str) -> str:
+    files = {"pg_hba.conf": asked.cluster.hba, "pg_ident.conf": asked.cluster.ident}
+    unread = any(asked.host.text(f"{asked.cluster.config}/{name}") != read for name, read in files.items())
+    return "t" if unread else "f"
+
+
 @TABLE.statement("current_setting('allow_alter_system', true)")
 def _allow_alter_system(asked: Asked, sql: str) -> str:
     return asked.cluster.settings.get("allow_alter_system", "on")

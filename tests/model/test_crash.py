@@ -20,6 +20,7 @@ from tests.model.test_lost_servers import broken, dies
 WRITING = [
     ("prepare to readonly", "db1-client-gate", 2),
     ("readonly to prepare", "db1-client-gate", 0),
+    ("upgrade, after cutover to prepare", "db1-client-gate", 2),
     ("cutover to upgrade", "db-a-client-gate", 3),
     ("upgrade to cutover", "db-a-client-gate", 3),
     ("upgrade to cutover", "db1-reverse-replication", 0),
@@ -212,3 +213,33 @@ def test_a_retirement_that_died_shuts_nobody_out_of_a_replica_that_goes_on(state
             cluster.close(session)
             again = scene.up(move.phase, move.round)
             assert again.arrived, again.said
+
+
+@pytest.mark.parametrize(("phase", "round_"), [(Phase.PREPARE, 2), (Phase.READONLY, 1)], ids=str)
+def test_sealed_rules_that_were_put_back_and_never_read_are_read(states: States, phase: Phase, round_: int) -> None:
+    """Somebody put a line above pgleap's on DB_A, and the run that mended it died: the next ones saw the disk, and waited for nothing."""
+    with states.begun("prepare") as scene:
+        machine, cluster = scene.world.target, cluster_of(scene, "db-a")
+        file = f"{cluster.config}/pg_hba.conf"
+        sealed = machine.text(file)
+        machine.put(file, f"host all all 0.0.0.0/0 scram-sha-256\n{sealed}".encode())
+        machine.reload(cluster)
+        machine.put(file, sealed.encode())
+        outcome = scene.up(phase, round_)
+        assert outcome.arrived, outcome.said
+        assert cluster.admits("app", "10.77.0.31") is not None
+
+
+def test_rules_for_another_reader_that_were_never_read_are_read(states: States) -> None:
+    """A replica that cannot be asked whether it was promoted, or told, keeps nobody waiting: it was passed over from then on."""
+    with states.begun("prepare") as scene:
+        machine, cluster = scene.world.machines["db2"], cluster_of(scene, "db2")
+        file, asks = f"{cluster.config}/pg_hba.conf", scene.world.primary.address
+        rules = machine.text(file)
+        machine.put(file, rules.replace(asks, "10.77.0.99").encode())
+        machine.reload(cluster)
+        machine.put(file, rules.encode())
+        assert cluster.admits("pgleap", asks) is not None
+        outcome = scene.up(Phase.PREPARE, 2)
+        assert outcome.arrived, outcome.said
+        assert cluster.admits("pgleap", asks) is None
