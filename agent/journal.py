@@ -49,7 +49,8 @@ class Journal:
     authority DB_A has given up for good; `upgraded_at` the fence at which DB_A was promoted; `must_apply` DB_A's own fence, up to
     which an old primary that took the authority back has to follow before it opens; `alone` says that DB_A opened without the old
     primary, and on an old replica, that it may have; `compare` are the tables (database, schema, name) whose contents have to be equal at
-    DB_A's fence, for equal row counts prove nothing of them.
+    DB_A's fence, for equal row counts prove nothing of them; `not_carried` is what was made, changed or dropped behind DB_A's seal, in
+    sentences, and no stream carries.
 
     Whose it is: `machine` and `cluster` (see identity), "" in a journal of before they were kept. `serial` counts how often it was
     written; `seen` is the other side's. Two journals that differ in these alone say the same."""
@@ -69,6 +70,7 @@ class Journal:
     serial: int = field(default=0, compare=False)
     seen: Optional[Seen] = field(default=None, compare=False)
     compare: Tuple[Tuple[str, str, str], ...] = ()
+    not_carried: Tuple[str, ...] = ()
 
     def to_json(self) -> Dict[str, Any]:
         return {
@@ -87,6 +89,7 @@ class Journal:
             "serial": self.serial,
             "seen": vars(self.seen) if self.seen else None,
             "compare": [list(table) for table in self.compare],
+            "not_carried": list(self.not_carried),
         }
 
 
@@ -111,6 +114,7 @@ def from_json(found: Mapping[str, Any]) -> Journal:
             serial=found.get("serial", 0),
             seen=Seen(**found["seen"]) if found.get("seen") else None,
             compare=tuple((database, schema, name) for database, schema, name in found.get("compare", [])),
+            not_carried=tuple(found.get("not_carried", ())),
         )
     except (KeyError, TypeError, ValueError) as wrong:
         raise Refusal(

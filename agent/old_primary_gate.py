@@ -170,8 +170,10 @@ def _come_back(
     try:
         theirs = _journal_of(other, wanted)
         _prove_target(own, own.must_apply, theirs, other, postgres)
+        given_up = _refuse_not_carried(theirs, other, wanted, accepted)
         wanted = replace(wanted, compare=theirs.compare)
         changed, difference = coming_back.bring_rows(postgres, other, own.must_apply, wanted)
+        changed += given_up
     except Refusal as refused:
         if not accepted:
             raise
@@ -196,6 +198,21 @@ def _prove_target(own: Journal, must_apply: Fence, theirs: Journal, other: Other
         do = authority.fence_again(own, theirs)
         raise Refusal(f"{other.name} to refuse clients, for it was sealed at its fence", let_in, do)
     authority.refuse_unless_unmoved(own, must_apply, theirs, other.next_xid())
+
+
+def _refuse_not_carried(theirs: Journal, other: OtherSide, wanted: Wanted, accepted: bool) -> List[str]:
+    """What somebody made on DB_A while it was sealed, before its fence was taken anew. What was given up of it. Raises Refusal."""
+    if not theirs.not_carried:
+        return []
+    found = "; ".join(theirs.not_carried)
+    if not accepted:
+        raise Refusal(
+            f"nothing made, changed or dropped behind {other.name}'s seal that the stream back does not carry",
+            found,
+            wanted.instead,
+        )
+    progress(f"given up, for the stack says acceptDataLoss: {found}")
+    return [f"gave up {found}"]
 
 
 def _journal_of(other: OtherSide, wanted: Wanted) -> Journal:

@@ -61,10 +61,17 @@ def _seal_for_way_back(desired: Mapping[str, Any], postgres: Postgres, own: Jour
     changed = seal.seal(postgres, desired["readers"], float(desired["graceSeconds"]))
     fence = seal.take_fence(postgres)
     since = publisher.since(postgres, int(desired["jobs"]))
-    if own.authority is Authority.HOLDS:
+    behind_the_seal = own.authority is Authority.SEALED
+    if not behind_the_seal:
         _refuse_changes(since.changes, desired, own)
     own = journal.update(
-        postgres.server, authority=Authority.SEALED, fence=fence, renounced=own.epoch, compare=since.compare
+        postgres.server,
+        authority=Authority.SEALED,
+        fence=fence,
+        renounced=own.epoch,
+        compare=since.compare,
+        # Refused here they would keep the old primary from taking the authority back, without which DB_A cannot open again either.
+        not_carried=tuple(few(since.changes)) if behind_the_seal and desired.get("acceptDataLoss") is not True else (),
     )
     changed.append(f"fence at transaction id {fence.xid}, {fence.lsn}; renounced epoch {own.epoch}")
     # It may have been released to DB_A anew, and not opened since.

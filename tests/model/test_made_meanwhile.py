@@ -41,3 +41,33 @@ def test_a_table_that_was_made_after_ready_looked(states: States, dies: bool) ->
             assert mended.arrived, mended.said
         assert scene.takes_writes("db1")
         assert scene.world.violations == []
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+def test_what_somebody_made_behind_the_seal_is_not_lost_in_silence(states: States, accepted: bool) -> None:
+    """DB_A is fenced anew, for its id moved; what was made there is carried by no stream, whatever the fence."""
+    with states.begun("upgrade, after cutover") as scene:
+        (cluster,) = scene.world.target.running()
+        cluster.catalog["table public.late"] = ""
+        cluster.apply([])
+        again = scene.up(Phase.UPGRADE, 3)
+        assert again.arrived, again.said
+        if accepted:
+            scene.engine.without = "given up"
+        back = scene.up(Phase.PREPARE, 4)
+        if accepted:
+            assert back.arrived, back.said
+            assert any("table public.late was made" in one for one in back.facts["db1-client-gate"]["changed"])
+            assert scene.takes_writes("db1")
+            return
+        assert "table public.late was made" in back.said
+        assert not scene.takes_writes("db1")
+        forward = scene.up(Phase.CUTOVER, 5)
+        assert forward.arrived, forward.said
+        assert scene.takes_writes("db-a")
+        del cluster.catalog["table public.late"]
+        for phase, round_ in ((Phase.UPGRADE, 6), (Phase.PREPARE, 7)):
+            mended = scene.up(phase, round_)
+            assert mended.arrived, mended.said
+        assert scene.takes_writes("db1")
+        assert scene.world.violations == []
