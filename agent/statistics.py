@@ -16,6 +16,20 @@ UNIT = "pgleap-statistics"
 OWED_FILE = f"{STATE_FOLDER}/statistics.json"
 # Where somebody waits for them.
 GATHER_SECONDS = 86_400.0
+# What vacuumdb --all analyzes, for when it cannot: it ends at the first table that fails (an expression index whose function needs a
+# search_path), and neither what is left of that database nor any database after it has statistics.
+DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND datconnlimit <> -2 ORDER BY oid"
+TABLES = """SELECT format('ANALYZE %I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' ORDER BY c.oid"""
+# They stay owed then, and psql says of each statement that failed why it did. PGDATABASE takes a name as it is.
+_ALL_OR_ONE_BY_ONE = r"""owed=$1 psql=$2 databases=$3 tables=$4; shift 4
+"$@" && exec rm -f "$owed"
+echo "vacuumdb stopped: each table is analyzed by itself"
+PGDATABASE=postgres "$psql" -XAtq -c "$databases" | while IFS= read -r PGDATABASE; do
+  export PGDATABASE
+  printf '%s\n\\gexec\n' "$tables" | "$psql" -XAtqb
+done
+exit 1"""
 # How long it leaves a DB_A that has just opened to the clients that come over: names and pools move in about that time.
 OPENING_SECONDS = 2
 
@@ -26,9 +40,15 @@ def begin(postgres: Postgres, jobs: int, after: int) -> None:
     server.run("systemctl", "stop", UNIT, check=False)
     wait = ["-p", f"ExecStartPre=/usr/bin/env sleep {after}"] if after else []
     server.run(
-        "systemd-run", f"--unit={UNIT}", "--no-block", "--collect", "--quiet", *wait, *_in_unit(_environment(postgres)),
-        "/bin/sh", "-c", f'"$@" && rm -f {server.place(OWED_FILE)}', "sh", *_command(postgres, jobs, LOCAL_ROLE),
+        "systemd-run", f"--unit={UNIT}", "--no-block", "--collect", "--quiet", *wait, *_in_unit(environment_of(postgres, LOCAL_ROLE)),
+        *all_or_one_by_one(postgres, jobs),
     )  # fmt: skip
+
+
+def all_or_one_by_one(postgres: Postgres, jobs: int) -> List[str]:
+    """The command line of the unit: it ends well only if every table was analyzed, and then none are owed."""
+    owed, psql = postgres.server.place(OWED_FILE), postgres.cluster.program("psql")
+    return ["/bin/sh", "-c", _ALL_OR_ONE_BY_ONE, "sh", owed, psql, DATABASES, TABLES, *_command(postgres, jobs)]
 
 
 def _in_unit(environment: Mapping[str, str]) -> List[str]:
@@ -36,17 +56,24 @@ def _in_unit(environment: Mapping[str, str]) -> List[str]:
     return [word for name, value in environment.items() for word in ("-E", f"{name}={value}")]
 
 
-def _environment(postgres: Postgres) -> Dict[str, str]:
-    settings = session_settings.superusers(postgres.cluster.version)
-    return {"PGOPTIONS": session_settings.options({**settings, "default_transaction_read_only": "off"}), **BYTES}
+def environment_of(postgres: Postgres, role: str) -> Dict[str, str]:
+    """What vacuumdb and psql find in their environment."""
+    cluster = postgres.cluster
+    settings = session_settings.superusers(cluster.version)
+    return {
+        "PGHOST": SOCKET_FOLDER,
+        "PGPORT": str(cluster.port),
+        "PGUSER": role,
+        "PGOPTIONS": session_settings.options({**settings, "default_transaction_read_only": "off"}),
+        **BYTES,
+    }
 
 
-def _command(postgres: Postgres, jobs: int, role: str) -> List[str]:
+def _command(postgres: Postgres, jobs: int) -> List[str]:
     cluster = postgres.cluster
     only_missing = ["--missing-stats-only"] if cluster.version >= 18 else []
     return [
         cluster.program("vacuumdb"), "--all", "--analyze-in-stages", *only_missing, f"--jobs={jobs}",
-        f"--host={SOCKET_FOLDER}", f"--port={cluster.port}", f"--username={role}",
     ]  # fmt: skip
 
 
@@ -68,8 +95,8 @@ def gather(postgres: Postgres, jobs: int) -> Dict[str, float]:
 
     progress("gathering statistics, in stages")
     status = server.stream(
-        *_command(postgres, jobs, postgres.cluster.superuser),
-        user="root", seconds=GATHER_SECONDS, on_line=on_line, environment=_environment(postgres),
+        *_command(postgres, jobs),
+        user="root", seconds=GATHER_SECONDS, on_line=on_line, environment=environment_of(postgres, postgres.cluster.superuser),
     )  # fmt: skip
     if status != 0:
         found = f"exit status {status}: {' '.join(tail)[-1500:]}" if status is not None else "it was ended"

@@ -77,7 +77,7 @@ CHECKS = (
         name=CheckName.SEARCH_PATHS,
         severity=Severity.WARN,
         sides=(Side.OLD_PRIMARY,),
-        why="the worker that applies what DB_A writes has no search_path: the first such row stops its database; ANALYZE on DB_A stops there, too",
+        why="the worker that applies what DB_A writes has no search_path: the first such row stops its database; ANALYZE of that table fails on DB_A, too",
         do="ALTER FUNCTION ... SET search_path = <the schemas whose things it names>, of the function that the error came from, on the old primary",
         look=_without_search_path,
     ),
