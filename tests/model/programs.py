@@ -203,9 +203,9 @@ def _pg_ctl(machine: Machine, call: Call) -> Completed:
 
 def _vacuumdb(machine: Machine, call: Call) -> Completed:
     """Statistics, waited for."""
-    cluster = machine.listening(call.option("port"))
+    cluster = machine.listening(call.environment["PGPORT"])
     assert cluster is not None
-    refused = cluster.admits(call.option("username"), None, os_user=call.user)
+    refused = cluster.admits(call.environment["PGUSER"], None, os_user=call.user)
     if refused is not None:
         return failed(refused)
     cluster.completed, cluster.next_xid = cluster.next_xid, cluster.next_xid + 1
