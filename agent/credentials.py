@@ -39,6 +39,7 @@ def credentials(desired: Mapping[str, Any], server: Server) -> Facts:
     return {
         "changed": changed,
         "because": "role and password were brought up to date" if changed else "they are there already",
+        "functions": desired.get("functions"),
     }
 
 

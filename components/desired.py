@@ -311,6 +311,11 @@ class Desire:
             return {"side": side}
         return {"side": side, "postgres": self.old_postgres(), "reader": self.settings.target.address}
 
+    def functions(self) -> Desired:
+        """When the old primary is given the functions by which both sides are compared: the way to readonly does it again, for a pgleap that
+        was brought up to date since, and databases that were made; no move after it does."""
+        return {"functions": f"made in {Phase.PREPARE if self.phase is Phase.PREPARE else Phase.READONLY}"}
+
     def _carried_in(self) -> Desired:
         """When a standby is given the old primary's configuration: the way to readonly does it again."""
         if self.settings.rehearsal or self.parts.database is not Target.STANDBY:

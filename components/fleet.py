@@ -137,6 +137,7 @@ class Fleet(pulumi.ComponentResource):
                 "password": self._args.secrets.password,
                 "owns_role": owns_role,
                 "postgres": self._desire.old_postgres(),
+                **(self._desire.functions() if owns_role else {}),
             }
             args = CredentialsArgs(server, self._args.reach, secret, self._after_agent(server, after))
             made.append(Credentials(f"{server.name}-credentials", args, self._own()).step)

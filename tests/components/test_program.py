@@ -80,6 +80,7 @@ def expected(program: Program) -> dict[str, dict[str, Any]]:
     }
     for server in (primary, target):
         secret = {"password": "correct horse", "owns_role": server is primary, "postgres": desire.old_postgres()}
+        secret |= desire.functions() if server is primary else {}
         found[f"{server.name}-credentials"] = secret
     groups: list[tuple[str, tuple[Server, ...], Lead]] = [
         *((server.name, (server,), desire.parts.online_hosts) for server in settings.online),

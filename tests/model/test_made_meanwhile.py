@@ -71,3 +71,20 @@ def test_what_somebody_made_behind_the_seal_is_not_lost_in_silence(states: State
             assert mended.arrived, mended.said
         assert scene.takes_writes("db1")
         assert scene.world.violations == []
+
+
+def test_functions_of_another_checkout_are_made_anew_on_the_way_to_readonly(states: States) -> None:
+    """pgleap was brought up to date after prepare: DB_A got no slot for a stream back, in any database, and nobody said so before it opened."""
+    with states.begun("prepare") as scene:
+        (old,), (new,) = scene.world.primary.running(), scene.world.target.running()
+        old.catalog["functions"] = new.catalog["functions"] = "pgleap of before"
+        for phase, round_ in ((Phase.READONLY, 1), (Phase.UPGRADE, 1), (Phase.CUTOVER, 1)):
+            onward = scene.up(phase, round_)
+            assert onward.arrived, onward.said
+        (new,) = scene.world.target.running()
+        assert new.logical
+        for phase, round_ in ((Phase.UPGRADE, 2), (Phase.PREPARE, 3)):
+            back = scene.up(phase, round_)
+            assert back.arrived, back.said
+        assert scene.takes_writes("db1")
+        assert scene.world.violations == []
