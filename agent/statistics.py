@@ -19,17 +19,18 @@ GATHER_SECONDS = 86_400.0
 # What vacuumdb --all analyzes, for when it cannot: it ends at the first table that fails (an expression index whose function needs a
 # search_path), and neither what is left of that database nor any database after it has statistics.
 DATABASES = "SELECT datname FROM pg_database WHERE datallowconn AND datconnlimit <> -2 ORDER BY oid"
-TABLES = """SELECT format('ANALYZE %I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' ORDER BY c.oid"""
-# They stay owed then, and psql says of each statement that failed why it did. PGDATABASE takes a name as it is.
-_ALL_OR_ONE_BY_ONE = r"""owed=$1 psql=$2 databases=$3 tables=$4; shift 4
-"$@" && exec rm -f "$owed"
-echo "vacuumdb stopped: each table is analyzed by itself"
-PGDATABASE=postgres "$psql" -XAtq -c "$databases" | while IFS= read -r PGDATABASE; do
-  export PGDATABASE
-  printf '%s\n\\gexec\n' "$tables" | "$psql" -XAtqb
-done
-exit 1"""
+TABLES = (
+    "SELECT 'ANALYZE ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ';' FROM pg_class c"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' ORDER BY c.oid"
+)
+# They stay owed then, and psql says of each statement that failed why it did. PGDATABASE takes a name as it is. One line, without what
+# systemd reads otherwise in a unit: percent signs and backslashes.
+_ALL_OR_ONE_BY_ONE = (
+    'owed=$1 psql=$2 databases=$3 tables=$4; shift 4; "$@" && exec rm -f "$owed";'
+    ' echo "vacuumdb stopped: each table is analyzed by itself";'
+    ' PGDATABASE=postgres "$psql" -XAtq -c "$databases" | while IFS= read -r PGDATABASE; do'
+    ' export PGDATABASE; "$psql" -XAtq -c "$tables" | "$psql" -XAtqb; done; exit 1'
+)
 # How long it leaves a DB_A that has just opened to the clients that come over: names and pools move in about that time.
 OPENING_SECONDS = 2
 

@@ -47,6 +47,12 @@ def having(server: Serving, name: str) -> str:
     return server.database.run("psql", "-XqAt", "-d", f"dbname='{name}'", "-c", HAVING).strip()
 
 
+def test_systemd_reads_it_as_it_stands(server: Serving) -> None:
+    """In a unit a percent sign and a backslash mean something else, as does the end of a line; what is in braces is the unit's own."""
+    command = " ".join(statistics.all_or_one_by_one(server.postgres, 2))
+    assert not [sign for sign in ("%", "\\", "\n", "${", "$$") if sign in command]
+
+
 def test_a_table_that_cannot_be_analyzed_holds_up_no_other(server: Serving) -> None:
     """Every table and every database after it would have no statistics, and answer as if it were down."""
     done = gathers(server)
