@@ -59,7 +59,10 @@ def bring_rows(postgres: Postgres, target: OtherSide, fence: Fence, wanted: Want
     databases = list(subscriber.found())
     progress("comparing every table with DB_A's")
     at_once = max(wanted.jobs, AT_ONCE)
-    difference = comparison.differing(postgres, target, databases, wanted.wholly, at_once, wanted.compare)
+    try:
+        difference = comparison.differing(postgres, target, databases, wanted.wholly, at_once, wanted.compare)
+    except Refusal as refused:
+        raise Refusal(refused.expected, refused.found, f"{refused.do}; or, {wanted.instead}") from None
     wrong = difference.tables
     if wrong:
         raise Refusal(

@@ -13,7 +13,7 @@ import os
 import re
 from typing import Any, Dict, List, Mapping, Optional
 
-from agent import access, functions, session_settings, short_locks
+from agent import access, coverage, functions, session_settings, short_locks
 from agent.client_rules import READER
 from agent.cluster import OS_USER, from_desired
 from agent.postgres import PASSWORD_FILE, Postgres
@@ -70,7 +70,7 @@ def have_role(postgres: Postgres, password: str) -> List[str]:
         short_locks.execute(postgres, sql, what=what)
     if sealed:  # a database made right before the seal: no way back after cutover covers it, and status says so
         return list(statements)
-    without = functions.missing(postgres)
+    without = functions.missing(postgres, coverage.databases(postgres))
     for database in without:
         functions.make(postgres, database)
     return list(statements) + [f"made the functions of the schema pgleap in {database}" for database in without]

@@ -150,9 +150,8 @@ def are_whole(marks: Sequence[Mapping[str, Any]]) -> bool:
     return bool(marks) and marks[0]["mark"] == MARK
 
 
-def missing(postgres: Postgres) -> List[str]:
-    """The databases in which they are not there as they are to be."""
-    databases = coverage.databases(postgres)
+def missing(postgres: Postgres, databases: Sequence[str]) -> List[str]:
+    """Those of `databases` in which they are not there as they are to be."""
     there = postgres.server.side_by_side(lambda one: are_whole(postgres.rows(MARKED, one)), databases, AT_ONCE)
     return [database for database, found in zip(databases, there) if not found]
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from agent import copies, coverage, publisher
+from agent import copies, coverage, functions, publisher
 from agent.postgres import Postgres
 from agent.publisher import slot_of
 from agent.report import Facts
@@ -29,7 +29,17 @@ def against(subscriber: Subscriber) -> List[str]:
             wrong.append(f"{database} does not follow DB_A")
         elif not mine["enabled"] or not mine["works"]:
             wrong.append(_why_not(subscriber.postgres, database, mine))
-    return wrong
+    return wrong + _not_comparable(subscriber)
+
+
+def _not_comparable(subscriber: Subscriber) -> List[str]:
+    """Databases that follow, and whose functions are not this checkout's. DB_A has them from here, so nothing is asked there."""
+    followed = list(subscriber.found())
+    return [
+        f"{database} has functions of another checkout of pgleap, by which both sides are compared: go back with the checkout that the"
+        " window was run with"
+        for database in functions.missing(subscriber.postgres, followed)
+    ]
 
 
 def _why_not(postgres: Postgres, database: str, mine: Mapping[str, Any]) -> str:

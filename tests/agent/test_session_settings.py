@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent import credentials, functions, session_settings
+from agent import coverage, credentials, functions, session_settings
 from agent.checks.session import Session as Looking
 from agent.client_rules import LOCAL_ROLE, READER
 from agent.pg_upgrade import environment
@@ -105,7 +105,7 @@ def test_functions_are_made_and_answer(harmful: Serving) -> None:
     postgres = harmful.postgres
     postgres.execute("DROP SCHEMA pgleap CASCADE;", writing=True)
     functions.make(postgres, "postgres")
-    assert functions.missing(postgres) == []
+    assert functions.missing(postgres, coverage.databases(postgres)) == []
     harmful.other_side().ask("SELECT count(*) FROM pgleap.settings();")
 
 

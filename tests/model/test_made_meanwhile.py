@@ -88,3 +88,32 @@ def test_functions_of_another_checkout_are_made_anew_on_the_way_to_readonly(stat
             assert back.arrived, back.said
         assert scene.takes_writes("db1")
         assert scene.world.violations == []
+
+
+def functions_of_before(scene: Scene) -> None:
+    """pgleap is brought up to date while DB_A is open."""
+    for machine in (scene.world.primary, scene.world.target):
+        (cluster,) = machine.running()
+        cluster.catalog["functions"] = "pgleap of before"
+
+
+def test_functions_of_another_checkout_are_told_before_writes_are_refused(states: States) -> None:
+    """Both were sealed when it was found that nothing can be compared."""
+    with states.begun("cutover") as scene:
+        functions_of_before(scene)
+        refused = scene.up(Phase.UPGRADE, 2)
+        assert "functions of another checkout" in refused.said
+        assert scene.takes_writes("db-a")
+        assert scene.world.violations == []
+
+
+def test_functions_of_another_checkout_keep_no_database_sealed(states: States) -> None:
+    """Whoever does not know which checkout it was has DB_A open again."""
+    with states.begun("upgrade, after cutover") as scene:
+        functions_of_before(scene)
+        refused = scene.up(Phase.PREPARE, 3)
+        assert "to have DB_A open again" in refused.said
+        onward = scene.up(Phase.CUTOVER, 4)
+        assert onward.arrived, onward.said
+        assert scene.takes_writes("db-a")
+        assert scene.world.violations == []
