@@ -108,6 +108,32 @@ def test_functions_that_need_a_search_path(database: Database) -> None:
     )
 
 
+@pytest.mark.skipif(not BINARIES or int(BINARIES[0].parent.name) >= 17, reason="no server of before 17")
+def test_materialized_views_that_need_a_search_path(database: Database) -> None:
+    """What was refreshed every night fails on DB_A from 17 on, and clients read what is older and older."""
+    database.sql(
+        """CREATE TABLE rate (c text PRIMARY KEY, r numeric); INSERT INTO rate VALUES ('eur', 2);
+        CREATE FUNCTION eur(numeric) RETURNS numeric LANGUAGE sql STABLE AS $$SELECT $1 * r FROM rate WHERE c = 'eur'$$;
+        CREATE FUNCTION upper_of(text) RETURNS text LANGUAGE plpgsql STABLE AS 'BEGIN RETURN upper($1); END';
+        CREATE TABLE paid (a numeric); INSERT INTO paid VALUES (1);
+        CREATE MATERIALIZED VIEW in_euro AS SELECT eur(a) FROM paid;
+        CREATE VIEW "between" AS SELECT eur(a) AS a FROM paid; CREATE MATERIALIZED VIEW by_a_view AS SELECT sum(a) FROM "between";
+        CREATE MATERIALIZED VIEW fine AS SELECT upper_of(c) FROM rate"""
+    )
+    found = database.found(CheckName.SEARCH_PATHS)
+    assert [one.partition(" calls")[0] for one in found] == [
+        "postgres: REFRESH of public.by_a_view",
+        "postgres: REFRESH of public.in_euro",
+    ]
+    assert all('relation "rate" does not exist' in one for one in found)
+    database.sql("ALTER FUNCTION eur(numeric) SET search_path = public")
+    assert database.found(CheckName.SEARCH_PATHS) == []
+    database.sql(
+        """DROP MATERIALIZED VIEW in_euro, by_a_view, fine; DROP VIEW "between"; DROP TABLE rate, paid;
+        DROP FUNCTION eur, upper_of"""
+    )
+
+
 def test_rows_that_are_equal_and_not_the_same(database: Database) -> None:
     """Which row gets an update is chance there, and nobody sees it by counting."""
     database.sql(
