@@ -18,7 +18,7 @@ from agent.report import Refusal
 ROWS = 100
 # Expressions that an INSERT or UPDATE evaluates, and that call functions in a language whose bodies are looked up when they run.
 EXPRESSIONS = """
-WITH own AS (
+WITH RECURSIVE own AS (
   SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c')
 ), called AS (
   SELECT d.classid, d.objid, w.oid FROM pg_depend d JOIN own w ON d.refclassid = 'pg_proc'::regclass AND w.oid = d.refobjid
@@ -26,12 +26,17 @@ WITH own AS (
     JOIN own w ON w.oid = o.oprcode
 ), calling AS (
   SELECT classid, objid, string_agg(oid::regprocedure::text, ', ' ORDER BY oid) AS functions FROM called GROUP BY 1, 2
+), domains(oid, base) AS (
+  SELECT oid, oid FROM pg_type WHERE typtype = 'd' UNION SELECT d.oid, t.typbasetype FROM domains d JOIN pg_type t ON t.oid = d.base AND t.typtype = 'd'
 ), found(what, relid, expression, functions) AS (
   SELECT 'the index ' || i.indexrelid::regclass, i.indrelid, concat_ws(', ', pg_get_expr(i.indexprs, i.indrelid), pg_get_expr(i.indpred, i.indrelid)),
     c.functions
   FROM calling c JOIN pg_index i ON c.classid = 'pg_class'::regclass AND i.indexrelid = c.objid
   UNION ALL SELECT format('the constraint %I', k.conname), k.conrelid, pg_get_expr(k.conbin, k.conrelid), c.functions
   FROM calling c JOIN pg_constraint k ON c.classid = 'pg_constraint'::regclass AND k.oid = c.objid WHERE k.contype = 'c' AND k.conrelid <> 0
+  UNION ALL SELECT format('the domain of the column %I', a.attname), a.attrelid, format('%I::text::%s', a.attname, format_type(a.atttypid, NULL)), c.functions
+  FROM calling c JOIN pg_constraint k ON c.classid = 'pg_constraint'::regclass AND k.oid = c.objid JOIN domains d ON d.base = k.contypid
+  JOIN pg_attribute a ON a.atttypid = d.oid AND a.attnum > 0 AND NOT a.attisdropped
   UNION ALL SELECT format('the generated column %I', a.attname), a.attrelid, pg_get_expr(d.adbin, d.adrelid), c.functions
   FROM calling c JOIN pg_attrdef d ON c.classid = 'pg_attrdef'::regclass AND d.oid = c.objid
   JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''

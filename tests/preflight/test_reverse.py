@@ -86,6 +86,7 @@ def test_functions_that_need_a_search_path(database: Database) -> None:
         CREATE TABLE indexed (x text); CREATE INDEX ON indexed (norm(x)); INSERT INTO indexed VALUES ('A');
         CREATE TABLE partial (x text); CREATE INDEX ON partial (x) WHERE is_well(x);
         CREATE TABLE checked (x text CHECK (is_well(x))); CREATE TABLE fills (x text, g text GENERATED ALWAYS AS (norm(x)) STORED);
+        CREATE DOMAIN well AS text CHECK (is_well(VALUE)); CREATE DOMAIN very_well AS well; CREATE TABLE held (x very_well);
         CREATE TABLE parts (x text) PARTITION BY LIST (norm(x)); CREATE TABLE part_a PARTITION OF parts FOR VALUES IN ('a');
         CREATE TABLE fine (x text CHECK (innocent(x) <> ''), g text GENERATED ALWAYS AS (qualified(x)) STORED);
         CREATE INDEX ON fine (qualified(x), innocent(x)); INSERT INTO fine VALUES ('x')"""
@@ -94,6 +95,7 @@ def test_functions_that_need_a_search_path(database: Database) -> None:
     assert [one.split(" calls")[0] for one in found] == [
         "postgres: public.checked: the constraint checked_x_check",
         "postgres: public.fills: the generated column g",
+        "postgres: public.held: the domain of the column x",
         "postgres: public.indexed: the index public.indexed_norm_idx",
         "postgres: public.part_a: the partition key",
         "postgres: public.partial: the index public.partial_x_idx",
@@ -104,7 +106,7 @@ def test_functions_that_need_a_search_path(database: Database) -> None:
     )
     assert database.found(CheckName.SEARCH_PATHS) == []
     database.sql(
-        "DROP TABLE indexed, partial, checked, fills, parts, fine; DROP FUNCTION norm, is_well, innocent, qualified, helper"
+        "DROP TABLE indexed, partial, checked, fills, held, parts, fine; DROP DOMAIN very_well, well; DROP FUNCTION norm, is_well, innocent, qualified, helper"
     )
 
 
