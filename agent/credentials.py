@@ -33,9 +33,10 @@ def credentials(desired: Mapping[str, Any], server: Server) -> Facts:
     streams_as = desired.get("replication")
     if streams_as:
         passwords[streams_as["user"]] = streams_as["password"]
-    changed = keep_passwords(server, passwords)
-    if desired["owns_role"]:
+    changed: List[str] = []
+    if desired["owns_role"]:  # first, for it may refuse: the other password would be of no use then
         changed += have_role(Postgres(server, from_desired(desired["postgres"]), desired["address"]), password)
+    changed += keep_passwords(server, passwords)
     return {
         "changed": changed,
         "because": "role and password were brought up to date" if changed else "they are there already",

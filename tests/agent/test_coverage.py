@@ -151,7 +151,7 @@ def found_in(sides: Sides, columns: str, version: int = 17) -> coverage.Table:
         ("w text COLLATE blind", "text COLLATE blind"),
         ("w varchar(9)[] COLLATE blind", "character varying COLLATE blind"),
         ("c bpchar", "character"),
-        ("c citext_", "citext_"),
+        ("c citext_", "public.citext_"),
         ("a int, b text, c char(3), d date, e timestamptz, f uuid, g boolean, h bytea, i varchar, j mood, k inet, l name, m int8range, n oid",
          ""),
         ("n numeric PRIMARY KEY", ""),

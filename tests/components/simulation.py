@@ -66,8 +66,9 @@ class Event:
 
 @dataclass(frozen=True)
 class Hold:
-    """A step that stands still: `reached` once it has begun, until `go_on` is set."""
+    """A step that stands still: `reached` once it has begun, until `go_on` is set. `only` one whose desired state has these values."""
 
+    only: Mapping[str, object] = field(default_factory=dict)
     reached: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
 
@@ -232,8 +233,9 @@ class SimulatedFleet(Here):
     async def _run(
         self, machine: Machine, program: str, step: Event, fault: Fault | None, listener: Listener
     ) -> Result:
-        hold = self.holds.pop((machine.name, step.verb), None)
-        if hold is not None:
+        hold = self.holds.get((machine.name, step.verb))
+        if hold is not None and hold.only.items() <= step.desired.items():
+            del self.holds[machine.name, step.verb]
             hold.reached.set()
             await asyncio.to_thread(hold.go_on.wait)
         if fault is Fault.BEFORE:

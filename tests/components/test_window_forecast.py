@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from agent.states import Target
 from scripts.forecast import prior
 from scripts.forecast.forecast import forecast
 from scripts.forecast.parts import ENGINE
@@ -62,7 +63,7 @@ def test_a_budget_that_is_used_up_goes_back(stack_at: StackAt) -> None:
     assert status == 2, said
     assert "--over-budget" in said
     assert stack.fleet.events == [], "it began without a forecast"
-    hold = stack.fleet.holds["db-a", "upgrade-target"] = Hold()
+    hold = stack.fleet.holds["db-a", "upgrade-target"] = Hold({"database": Target.PRIMARY.value})
     script = Script(stack, "--over-budget")
     try:
         assert hold.reached.wait(PATIENCE), script.said

@@ -35,10 +35,11 @@ def primary(filled_lab: Lab) -> Iterator[DatabaseServer]:
 
 
 @pytest.fixture
-def db1(primary: DatabaseServer) -> Iterator[DatabaseServer]:
-    """The old primary, sealed; afterwards open, whatever its journal says."""
+def db1(primary: DatabaseServer, db_a: DatabaseServer) -> Iterator[DatabaseServer]:
+    """The old primary, sealed; afterwards open, whatever the journals say."""
     gate(primary, Phase.READONLY)
     yield primary
+    db_a.remember(authority="none", epoch=0, renounced=0, fence=None, upgraded_at=None)
     primary.remember(authority="holds", fence=None)
     gate(primary, Phase.PREPARE)
 
@@ -119,8 +120,8 @@ def test_a_write_after_the_fence_is_never_released(db1: DatabaseServer, db_a: Da
     db1.psql("shop", "BEGIN READ ONLY; SELECT lo_unlink(lo_create(0)); COMMIT")
     said = release_refused(db1)
     assert "something wrote after the fence" in said
-    assert "raise the round" in said
-    assert "go back to prepare" in said
+    assert "pulumi config set phase upgrade && pulumi config set round 2 && pulumi up" in said
+    assert "go back: pulumi config set phase prepare && pulumi config set round 2 && pulumi up" in said
     assert gate(db1, Phase.READONLY)["fence"]["xid"] > fence["xid"]
     assert "DB_A upgraded from exactly this fence" in release_refused(db1)
 
@@ -217,7 +218,7 @@ def test_a_prepared_transaction_is_refused_before_anything_is_touched(
         "postgres": desire.new_postgres(),
         "otherSide": desire.other_side(desire.settings.primary),
     }
-    db_a.remember(authority="holds", epoch=1, fence=None)
+    db_a.remember(authority="holds", epoch=db1.journal()["epoch"] + 1, fence=None)
     open_ = {
         **db_a.desire(Phase.PREPARE).old_primary_gate(),
         **{key: as_primary[key] for key in ("postgres", "otherSide")},

@@ -93,10 +93,12 @@ def _unread(world: World, phase: Phase) -> list[str]:
 
 def _without_statistics(world: World) -> list[str]:
     """Statistics are there, or on their way; while DB_A is sealed they may be owed."""
-    (cluster,) = world.target.running()
-    owed = cluster.settings["default_transaction_read_only"] == "on" and world.target.read_json(OWED_FILE)
-    cared_for = cluster.gathered or world.target.tasks.get(UNIT) or owed
-    return [] if cared_for else ["DB_A has no statistics, and nobody gathers them"]
+    found = []
+    for cluster in world.target.running():  # none: it died since, and its step had been done
+        owed = cluster.settings["default_transaction_read_only"] == "on" and world.target.read_json(OWED_FILE)
+        cared_for = cluster.gathered or world.target.tasks.get(UNIT) or owed
+        found += [] if cared_for else ["DB_A has no statistics, and nobody gathers them"]
+    return found
 
 
 def _kept_quiet(world: World, phase: Phase, declared: Declared) -> list[str]:
@@ -104,8 +106,11 @@ def _kept_quiet(world: World, phase: Phase, declared: Declared) -> list[str]:
     step = declared.get("db1-reverse-replication")
     if phase not in OPEN or step is None or step.desired["stream"] != Stream.APPLYING.value:
         return []
-    (cluster,) = world.primary.running()
-    return _set_otherwise(world.primary, cluster, {"autovacuum": "on"})
+    return [
+        found
+        for cluster in world.primary.running()  # none: it died since, and what it did stands
+        for found in _set_otherwise(world.primary, cluster, {"autovacuum": "on"})
+    ]
 
 
 def _left_slots(world: World, phase: Phase, declared: Declared) -> list[str]:

@@ -86,13 +86,8 @@ class Stack:
 
     def check(self, after: list[dict[str, Any]]) -> None:
         """Whether the steps that ran since the last command began are those that differ from the kept state. Raises WrongStepsError."""
-        before = {found["urn"]: found["inputs"].get("stdin") for found in _resources(self._kept / STATE_FILE)}
-        # Of a secret there is another ciphertext each time; no move between these two phases changes one.
-        changed = [
-            found
-            for found in after
-            if isinstance(found["inputs"].get("stdin"), str) and found["inputs"]["stdin"] != before.get(found["urn"])
-        ]
+        before = {found["urn"]: _told(found) for found in _resources(self._kept / STATE_FILE)}
+        changed = [found for found in after if _told(found) not in (None, before.get(found["urn"]))]
         asked = [_asked(found) for found in changed]
         wanted = Counter(step(*one) for one in asked if one[0] != LOAD_BALANCER)
         out = {name for module, desired in asked if module == LOAD_BALANCER for name in desired["servers"]}
@@ -145,10 +140,19 @@ def opened(engine: Path, folder: Path, servers: int, answer_seconds: float) -> I
         yield stack
 
 
+def _told(found: Mapping[str, Any]) -> str | None:
+    """What changes with a step's desired state, None of what is no step. A secret has another ciphertext each time: when it was updated."""
+    stdin = found["inputs"].get("stdin")
+    return str(found["modified"]) if isinstance(stdin, Mapping) else stdin
+
+
 def _asked(found: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The verb and the desired state of a step."""
+    """The verb and the desired state of a step; of a secret one only whose it is, by its name."""
     inputs = found["inputs"]
-    return str(inputs["update"]).split()[-1], json.loads(inputs["stdin"])
+    verb, stdin = str(inputs["update"]).split()[-1], inputs["stdin"]
+    if isinstance(stdin, Mapping):
+        return verb, {"server": found["urn"].rsplit("::", 1)[1].removesuffix(f"-{verb}")}
+    return verb, json.loads(stdin)
 
 
 def _resources(file: Path) -> list[dict[str, Any]]:
