@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import zipfile
 from dataclasses import dataclass
 from functools import cache
@@ -51,7 +52,7 @@ def agent_program(*, rehearsal: bool = False) -> AgentProgram:
     file = BUILT / f"agent-{digest[:16]}.pyz"
     if not file.exists():
         BUILT.mkdir(exist_ok=True)
-        beside = file.with_suffix(".part")
+        beside = file.with_suffix(f".{os.getpid()}.part")  # two programs may pack it at the same moment
         beside.write_bytes(content)
         beside.replace(file)
     return AgentProgram(file, digest, rehearsal)
