@@ -56,8 +56,12 @@ def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:
     if server.path(cluster.hba_file).exists():
         _refuse_elsewhere(postgres)
     changed = write_rules(server, cluster, readers, is_sealed(server, cluster))
+    own = journal.read(server)
+    closed = own is not None and own.authority in (Authority.SEALED, Authority.RELEASED)
+    # Rules that somebody opened by hand, under a journal that says sealed, are not to be read here: they would let clients in.
+    by_hand = closed and not is_sealed(server, cluster)
     # A run before this one may have died between writing the rules and having them read, or before the role was made.
-    if changed or postgres.unread() is not None:
+    if changed or (postgres.answers() if by_hand else postgres.unread()) is not None:
         changed += postgres.have_local_role()
         postgres.reload()
     return changed
