@@ -7,9 +7,13 @@ import subprocess
 import sys
 from typing import Any
 
+from rehearsal.data.fill import LEDGER_DATABASES
 from rehearsal.drill.probe import places
 from rehearsal.lab.hosts import Host
-from rehearsal.stage import Stage
+from rehearsal.stage import Stage, psql_as_root
+from rehearsal.traffic import install
+from rehearsal.traffic.ledger import entries, reconcile
+from rehearsal.traffic.log import read
 
 
 def script(it: Stage, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -40,6 +44,16 @@ def way_back(it: Stage) -> dict[str, Any]:
     """What status says of a way back that loses nothing."""
     found: dict[str, Any] = status(it)["wayBack"]
     return found
+
+
+def nothing_is_lost(it: Stage) -> None:
+    """Each acknowledged write is looked up on the old primary."""
+    install.stop(it.clients)
+    install.collect(it.clients, it.logs)
+    ledger = reconcile(read(it.logs), entries(psql_as_root(it.lab.host("db1")), LEDGER_DATABASES))
+    print(f"{ledger.acknowledged} acknowledged, all found")
+    assert ledger.whole, (ledger.missing, ledger.torn, ledger.failed_present)
+    install.start(it.clients)
 
 
 def open_databases(it: Stage) -> list[str]:

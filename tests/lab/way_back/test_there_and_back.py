@@ -8,15 +8,13 @@ import pytest
 
 from rehearsal import after
 from rehearsal.data.compare import differences, fingerprint
-from rehearsal.data.fill import LEDGER_DATABASES
 from rehearsal.rehearse import JUDGED, ONLINE
 from rehearsal.stage import Stage, psql_as_root
 from rehearsal.traffic import install
-from rehearsal.traffic.ledger import entries, reconcile
 from rehearsal.traffic.log import counts, read, read_errors
 from rehearsal.traffic.outage import outage
 from tests.lab.way_back import churn
-from tests.lab.way_back.operator import forward, script, status
+from tests.lab.way_back.operator import forward, nothing_is_lost, script, status
 
 pytestmark = pytest.mark.way_back
 
@@ -75,12 +73,7 @@ def test_back(it: Stage) -> None:
 
 def test_nothing_is_lost(it: Stage) -> None:
     """Each acknowledged write is looked up on the old primary."""
-    install.stop(it.clients)
-    install.collect(it.clients, it.logs)
-    ledger = reconcile(read(it.logs), entries(psql_as_root(it.lab.host("db1")), LEDGER_DATABASES))
-    print(f"{ledger.acknowledged} acknowledged, all found")
-    assert ledger.whole, (ledger.missing, ledger.torn, ledger.failed_present)
-    install.start(it.clients)
+    nothing_is_lost(it)
 
 
 def test_there_again(it: Stage) -> None:

@@ -9,15 +9,11 @@ import time
 
 import pytest
 
-from rehearsal.data.fill import LEDGER_DATABASES
 from rehearsal.drill.breakage import replay_paused
 from rehearsal.drill.operator import Operator
 from rehearsal.stage import Stage, psql_as_root
-from rehearsal.traffic import install
-from rehearsal.traffic.ledger import entries, reconcile
-from rehearsal.traffic.log import read
 from tests.lab.way_back import churn
-from tests.lab.way_back.operator import forward, open_databases
+from tests.lab.way_back.operator import forward, nothing_is_lost, open_databases
 
 pytestmark = pytest.mark.way_back
 
@@ -44,12 +40,7 @@ def test_it_opens_once_db_b_is_well(it: Stage) -> None:
     Operator(it).window("--back").end().done()
     assert open_databases(it) == ["db1"]
     time.sleep(WRITING_SECONDS)
-    install.stop(it.clients)
-    install.collect(it.clients, it.logs)
-    ledger = reconcile(read(it.logs), entries(psql_as_root(it.lab.host("db1")), LEDGER_DATABASES))
-    print(f"{ledger.acknowledged} acknowledged, all found")
-    assert ledger.whole, (ledger.missing, ledger.torn, ledger.failed_present)
-    install.start(it.clients)
+    nothing_is_lost(it)
 
 
 def test_forward_again(it: Stage) -> None:
