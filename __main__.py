@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import pulumi
@@ -9,6 +10,8 @@ import pulumi
 from agent.states import MOVES, REHEARSAL_MOVES, Phase
 from components import plan, registrations, rehearsal_plan
 from components.agent_program import agent_program
+from components.ancestors import ancestors
+from components.engine_options import LeftOutError, check_whole
 from components.fleet import Fleet
 from components.fleet_args import FleetArgs
 from components.instances import on_destroy
@@ -21,6 +24,10 @@ from components.step import Reach
 # hears it, and a window waits 0.4 s (twelve servers, two cores).
 pulumi.log.debug = lambda *_, **__: None
 
+try:
+    check_whole(ancestors(), os.environ)
+except LeftOutError as left_out:
+    raise pulumi.RunError(str(left_out)) from None
 config = load()
 settings = config.settings
 

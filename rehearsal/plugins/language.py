@@ -16,6 +16,7 @@ import grpc.aio
 from google.protobuf import empty_pb2, json_format
 from pulumi.runtime.proto import language_pb2, language_pb2_grpc, plugin_pb2
 
+from .engine_process import listening
 from .engines import Engines, Log
 from .program import SHOWN
 
@@ -83,15 +84,17 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
     async def Run(self, request: language_pb2.RunRequest, context: Context) -> language_pb2.RunResponse:
         peer = context.peer()
         self._engines.runs_in(peer, Path(request.pwd))
+        address = self._engines.address(peer)
+        parent = await asyncio.to_thread(listening, address)
         child = await asyncio.create_subprocess_exec(
-            *(_python(request), "-u", "-P", str(_PROGRAM), self._engines.address(peer)),
+            *(_python(request), "-u", "-P", str(_PROGRAM), address, *([] if parent is None else [str(parent)])),
             cwd=request.pwd,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=_LONGEST_LINE,
         )
-        running = self._running.setdefault(self._engines.address(peer), set())
+        running = self._running.setdefault(address, set())
         running.add(child)
         assert child.stdin is not None
         assert child.stdout is not None

@@ -1,7 +1,9 @@
 """Runs a Pulumi program the way the real Python language host does; started by language.py as a process of its own.
 
-Reads the engine's RunRequest from its standard input, its argument being the engine's address. Exit status: 0; 32 if
-the failure was shown to the user already; 1 if the program ended with a RunError, whose message alone is shown.
+Reads the engine's RunRequest from its standard input. Its arguments are the engine's address and, where that is known, the
+engine's process: the program takes it for its parent's, for under the real language host programs descend from their engine.
+Exit status: 0; 32 if the failure was shown to the user already; 1 if the program ended with a RunError, whose message alone
+is shown.
 """
 
 import asyncio
@@ -11,6 +13,7 @@ import runpy
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pulumi
@@ -72,6 +75,8 @@ def _users_part(entry: Path) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[2:]:
+        os.getppid = partial(int, sys.argv[2])
     status = main(sys.argv[1])
     sys.stdout.flush()
     sys.stderr.flush()

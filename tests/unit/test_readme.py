@@ -287,9 +287,8 @@ def test_every_refusal_has_its_place_in_recovery() -> None:
 
 def test_recovery_quotes_what_the_program_says() -> None:
     """A message that nobody says any more is searched for by nobody; its advice is lost."""
-    preview = "".join(
-        (REPOSITORY / "components" / name).read_text() for name in ("phases.py", "config_errors.py", "config_checks.py")
-    )
+    files = ("phases.py", "config_errors.py", "config_checks.py", "engine_options.py")
+    preview = "".join((REPOSITORY / "components" / name).read_text() for name in files)
     assert {message for message in quoted() - refusals() if message not in preview} == set()
 
 
