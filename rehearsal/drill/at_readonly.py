@@ -166,8 +166,9 @@ def logical_consumer(night: Night) -> None:
     """Its session speaks SQL, and can write as soon as it stops streaming; and its slot does not come along."""
     psql, ids = night.psql(night.old), "SELECT id FROM ledger"
     with night.stories.tell(Fault.LOGICAL_CONSUMER) as story:
-        before = set(psql("shop", ids).split())
         with consuming(night.host(night.old), psql, "shop") as consumer:
+            # Its slot begins where it is made: what was written before that is nothing it is sent.
+            before = set(psql("shop", ids).split())
             until(lambda: "INSERT" in consumer.received(), "the consumer to be sent what clients write")
             night.up("readonly")
             expect(not consumer.is_inside(), "expected the consumer to be ended, and it follows")
