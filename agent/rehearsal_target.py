@@ -10,9 +10,7 @@ import json
 import os
 from typing import Any, Dict, List, Mapping, Optional
 
-from agent import advice, journal, major_upgrade, rehearsal, standby, statistics
-from agent.checks.database_facts import AMOUNTS
-from agent.checks.each_database import CONNECTABLE
+from agent import advice, amounts, journal, major_upgrade, rehearsal, standby, statistics
 from agent.postgres import wait_until
 from agent.rehearsal import SLOT_ROW
 from agent.report import Facts, Refusal, progress
@@ -116,18 +114,18 @@ def _end_slot(target: UpgradeTarget) -> None:
 
 
 def _count(target: UpgradeTarget) -> None:
-    """How much there is, as scripts.forecast counts it."""
+    """How much there is, counted as everywhere (agent/amounts.py)."""
     progress("counting databases, relations and large objects")
-    names = [row["datname"] for row in target.old.rows(CONNECTABLE)]
-    amounts = [target.old.row(AMOUNTS, name) for name in names]
-    relations = [int(row["relations"]) for row in amounts]
+    names = [row["datname"] for row in target.old.rows(amounts.DATABASES)]
+    each = [target.old.row(amounts.IN_A_DATABASE, name) for name in names]
+    relations = [int(row["relations"]) for row in each]
     size = target.old.row("SELECT sum(pg_database_size(oid))::bigint AS bytes FROM pg_database")
     _note(
         target,
         databases=len(names),
         relations=sum(relations),
         mostRelations=max(relations),
-        largeObjects=sum(int(row["objects"]) for row in amounts),
+        largeObjects=sum(int(row["objects"]) for row in each),
         dataBytes=int(size["bytes"]),
         cores=len(os.sched_getaffinity(0)),
         memoryBytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

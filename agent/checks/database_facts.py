@@ -6,9 +6,10 @@ import os
 import re
 from typing import Any, Callable, Dict, Optional
 
-from agent.checks import room, storage, versions
+from agent import amounts
+from agent.checks import room, versions
 from agent.checks.check import OLD_DATABASES, Side
-from agent.checks.each_database import CONNECTABLE, in_each
+from agent.checks.each_database import in_each
 from agent.checks.sight import Sight
 from agent.client_sessions import CLIENTS, FOLLOWING
 
@@ -93,34 +94,26 @@ def _cores(_: Sight) -> int:
     return len(os.sched_getaffinity(0))
 
 
-# What sets how long pg_upgrade takes (scripts/forecast). Relations are the users' own; large objects are counted up to MANY in each
-# database, and beyond that as the last ANALYZE estimated them.
-AMOUNTS = f"""SELECT (SELECT count(*) FROM pg_class WHERE oid >= 16384) AS relations,
-  (SELECT CASE WHEN count(*) > {storage.MANY} THEN greatest(count(*), (SELECT reltuples::bigint FROM pg_class
-    WHERE oid = 'pg_largeobject_metadata'::regclass)) ELSE count(*) END
-   FROM (SELECT FROM pg_largeobject_metadata LIMIT {storage.MANY + 1}) l) AS objects"""
-
-
 @_on(Side.OLD_PRIMARY)
 def _databases(sight: Sight) -> int:
-    """Those that pg_upgrade carries over, template1 among them."""
-    return len(sight.rows(CONNECTABLE))
+    """As agent.amounts counts them, template1 among them."""
+    return len(sight.rows(amounts.DATABASES))
 
 
 @_on(Side.OLD_PRIMARY)
 def _relations(sight: Sight) -> int:
-    return sum(int(row["relations"]) for row in in_each(sight, AMOUNTS))
+    return sum(int(row["relations"]) for row in in_each(sight, amounts.IN_A_DATABASE))
 
 
 @_on(Side.OLD_PRIMARY)
 def _most_relations(sight: Sight) -> int:
     """Of the database that has the most: it is dumped and restored by one process."""
-    return max(int(row["relations"]) for row in in_each(sight, AMOUNTS))
+    return max(int(row["relations"]) for row in in_each(sight, amounts.IN_A_DATABASE))
 
 
 @_on(Side.OLD_PRIMARY)
 def _large_objects(sight: Sight) -> int:
-    return sum(int(row["objects"]) for row in in_each(sight, AMOUNTS))
+    return sum(int(row["objects"]) for row in in_each(sight, amounts.IN_A_DATABASE))
 
 
 @_on(*_RUNNING)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List
 
+from agent.amounts import DATABASES
 from agent.checks.sight import Sight
-
-# As pg_upgrade goes through them: the templates too, but for template0, which lets nobody in. A CREATE DATABASE waits up to 5 s
-# for a session in template1 to end, which those of a look do long before.
-CONNECTABLE = "SELECT datname FROM pg_database WHERE datallowconn AND datconnlimit <> -2 ORDER BY oid"
 
 
 def in_each(sight: Sight, query: str) -> List[Dict[str, Any]]:
     """The rows of every database that pg_upgrade carries over, template1 among them, each with its `database`."""
-    names = [row["datname"] for row in sight.rows(CONNECTABLE)]
+    # template0 lets nobody in. A CREATE DATABASE waits up to 5 s for a session in template1 to end, which those of a look do long before.
+    names = [row["datname"] for row in sight.rows(DATABASES)]
     return [{"database": name, **row} for name in names for row in sight.rows(query, name)]
 
 

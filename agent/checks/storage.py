@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 from typing import List
 
+from agent import amounts
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side
+from agent.checks.each_database import in_each
 from agent.checks.sight import Sight
 from agent.checks.wording import amount, few
 
-MANY = 100_000  # rows of a catalogue that are counted; more are "more"
 # A relation's file of an age at which its transaction should have shown it to others.
 ORPHAN_SECONDS = 60
 
@@ -70,16 +71,12 @@ def _unlogged_tables(sight: Sight) -> List[str]:
 
 
 def _amounts(sight: Sight) -> List[str]:
-    each = sight.everywhere(
-        "SELECT (SELECT count(*) FROM pg_class) AS relations, pg_database_size(current_database()) AS bytes,"
-        f" (SELECT count(*) FROM (SELECT FROM pg_largeobject_metadata LIMIT {MANY + 1}) l) AS objects"
-    )
-    objects = sum(row["objects"] for row in each)
-    told = f"more than {MANY}" if any(row["objects"] > MANY for row in each) else str(objects)
-    relations, size = (sum(row[key] for row in each) for key in ("relations", "bytes"))
+    each = in_each(sight, amounts.IN_A_DATABASE)
+    relations, objects = (sum(int(row[key]) for row in each) for key in ("relations", "objects"))
+    size = int(sight.row("SELECT sum(pg_database_size(oid))::bigint AS bytes FROM pg_database")["bytes"])
     largest = max(each, key=lambda row: int(row["relations"]))
     most = f"most relations in {largest['database']}: {largest['relations']}"
-    return [f"{len(each)} databases, {relations} relations, {told} large objects, {amount(size)}; {most}"]
+    return [f"{amounts.told(len(each), relations, objects)}, {amount(size)}; {most}"]
 
 
 def _temporary_files(sight: Sight) -> List[str]:

@@ -158,13 +158,14 @@ def _drill(report: Report) -> str:
 def _data(report: Report) -> str:
     found = report.databases
     counts = {
-        "database": len(found),
         "table": sum(one.tables for one in found),
         "relation": sum(one.relations for one in found),
         "large object": sum(one.large_objects for one in found),
     }
     said = [f"{count:,} {what}{'s' if count != 1 else ''}" for what, count in counts.items()]
-    return ", ".join([size(sum(one.bytes for one in found)), *said])
+    # As the forecast of the same fleet has it: template1, which pg_upgrade carries too, holds none of this.
+    databases = f"{len(found):,} database{'s' if len(found) != 1 else ''} and template1"
+    return ", ".join([size(sum(one.bytes for one in found)), databases, *said])
 
 
 def _reads(report: Report, client: Client) -> str:

@@ -21,7 +21,7 @@ MEMORY_FACTOR = 2.0
 # Amounts that were never seen so large are named from this factor on.
 BEYOND = 1.5
 COUNTED = {
-    "databases": "databases",
+    "databases": "databases, template1 among them",
     "relations": "relations",
     "large_objects": "large objects",
     "servers": "servers",

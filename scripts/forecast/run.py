@@ -21,8 +21,8 @@ class _Kept(BaseModel):
 class Shape(_Kept):
     """What the length of a window depends on.
 
-    `relations` are the users' own, those of the system's catalogs left out, `most_relations` those of the database that has the most;
-    `bytes` are the data directory's. `cores` and `memory_bytes` are DB_A's, 0 where they are not known. `servers` are those
+    `databases` (template1 among them), `relations` and `large_objects` are counted as agent/amounts.py has it, `most_relations` are those of
+    the database that has the most; `bytes` are the data directory's. `cores` and `memory_bytes` are DB_A's, 0 where they are not known. `servers` are those
     that have steps of their own, which the engine looks at, `online` those whose hosts files the end of the outage waits for.
     """
 

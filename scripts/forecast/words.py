@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
+from agent.amounts import told
 from scripts.forecast.forecast import Forecast
 from scripts.forecast.parts import phase_of
 
@@ -20,7 +21,7 @@ def rests_on(found: Forecast) -> list[str]:
     """What the forecast is worth, in sentences."""
     shape = found.shape
     amount = (
-        f"{shape.databases} databases, {shape.relations} relations, {shape.large_objects} large objects,"
+        f"{told(shape.databases, shape.relations, shape.large_objects)},"
         f" {shape.bytes / 1e9:.1f} GB, pg_upgrade --{shape.transfer_mode} --jobs {shape.jobs}"
     )
     if not found.runs:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from agent.amounts import told
 from components.settings import Role, Settings
 from scripts.forecast import prior
 from scripts.forecast.run import Run, Shape
@@ -75,7 +76,4 @@ def amount(found: Run) -> str:
     """How much there was, and how fast it was copied."""
     shape = found.shape
     rate = f" at {shape.bytes / 1e6 / found.acts['baseBackup']:.0f} MB/s" if found.acts.get("baseBackup") else ""
-    return (
-        f"{shape.databases} databases, {shape.relations} relations, {shape.large_objects} large objects;"
-        f" {shape.bytes / 1e9:.1f} GB, copied{rate}."
-    )
+    return f"{told(shape.databases, shape.relations, shape.large_objects)}; {shape.bytes / 1e9:.1f} GB, copied{rate}."

@@ -20,7 +20,7 @@ PRODUCT = sorted(
 )
 AGENT = [file for file in PRODUCT if file.is_relative_to(REPOSITORY / "agent")]
 # What the program, the scripts and the servers have to spell alike.
-SHARED = ("agent.states", "agent.check_names", "agent.advice")
+SHARED = ("agent.states", "agent.check_names", "agent.advice", "agent.amounts")
 
 
 def named(file: Path) -> str:

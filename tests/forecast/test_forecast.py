@@ -95,7 +95,7 @@ def test_a_rehearsal_of_the_upgrade_alone_speaks_for_the_upgrade() -> None:
 def test_what_no_window_had_so_much_of_is_named() -> None:
     """A figure far outside what it rests on looks like any other."""
     found = forecast([run(shape(), random.Random(1))], shape(databases=120))
-    assert found.beyond == ("120 databases, and no window so far had more than 5",)
+    assert found.beyond == ("120 databases, template1 among them, and no window so far had more than 5",)
 
 
 def test_nights_that_differ_make_the_bad_case_worse() -> None:

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from agent import amounts
 from agent.check_names import CheckName
+from agent.checks import facts
 from agent.cluster import OS_USER
+from scripts.forecast import words
+from scripts.forecast.forecast import forecast
+from tests.forecast.windows import shape
 from tests.preflight.databases import BINARIES, Database
 
 pytestmark = [
@@ -68,13 +73,31 @@ def test_unlogged_tables(database: Database) -> None:
 def test_amounts(database: Database) -> None:
     """A million large objects make pg_upgrade take an hour, with writes refused."""
     (before,) = database.found(CheckName.AMOUNTS)
-    assert before.startswith("1 databases, ") and " 0 large objects, " in before
+    assert before.startswith("1 database and template1, ") and " 0 large objects, " in before
     database.sql("SELECT lo_create(0) FROM generate_series(1, 3)")
     database.sql("CREATE DATABASE second")
     (after,) = database.found(CheckName.AMOUNTS)
-    assert after.startswith("2 databases, ") and " 3 large objects, " in after
+    assert after.startswith("2 databases and template1, ") and " 3 large objects, " in after
     database.sql("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
     database.sql("DROP DATABASE second")
+
+
+def test_one_fleet_is_counted_in_one_way(database: Database) -> None:
+    """The forecast told of 9,535 relations in 17 databases where preflight told of 16,095 in 16: a person believes neither."""
+    database.sql("CREATE TABLE here (id int PRIMARY KEY)")
+    database.sql("CREATE TABLE there (id int PRIMARY KEY)", "template1")
+    (told,) = database.found(CheckName.AMOUNTS)
+    with database.sight(side="old primary") as sight:
+        found = facts.seen(sight)
+    counts = (found["databases"], found["relations"], found["largeObjects"])
+    assert counts == (2, 4, 0)
+    assert told.startswith(amounts.told(*counts))
+    assert (
+        f"For {amounts.told(*counts)}, "
+        in words.rests_on(forecast([], shape(databases=2, relations=4, large_objects=0)))[0]
+    )
+    database.sql("DROP TABLE here")
+    database.sql("DROP TABLE there", "template1")
 
 
 def test_temporary_files(database: Database) -> None:

@@ -84,7 +84,7 @@ def test_figures_are_the_reports() -> None:
     for client in ("connect", "testing-pool"):
         assert f"`{client}` 0 of {sum(1 for one in online if one.client == client)}" in found["costs"]
     assert f"Of {len(online)} reads on online servers 0 failed." in found["summary"]
-    assert "| 123 MB, 1 database, 60 tables, 400 relations, 12 large objects |" in found["costs"]
+    assert "| 123 MB, 1 database and template1, 60 tables, 400 relations, 12 large objects |" in found["costs"]
     assert "the drill" not in found["costs"]
     assert "not practised" in found["back upgrade"]
 
