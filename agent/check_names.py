@@ -82,9 +82,11 @@ class CheckName(str, Enum):
     PREPARED_TRANSACTIONS = "prepared-transactions"
     LOCKS = "locks"
     STANDBY_READS = "standby-reads"
+    LOCKING_READS = "locking-reads"
     # The way back from cutover.
     STREAM_LIMITS = "stream-limits"
     REPLICA_IDENTITY = "replica-identity"
+    EXTENSION_TABLES = "extension-tables"
     KEYLESS_TABLES = "keyless-tables"
     EQUAL_ROWS = "equal-rows"
     SEARCH_PATHS = "search-paths"

@@ -83,6 +83,7 @@ NO_GENERATED_IN_FULL = 18
 
 
 UNLOGGED = "it is unlogged"
+OWNED = "it belongs to an extension"
 LEFT_OUT = "the stack leaves it out"
 
 
@@ -144,7 +145,7 @@ def tables_in(rows: Iterable[Mapping[str, Any]], database: str, left_out: Iterab
         elif row["unlogged"]:
             why_not = UNLOGGED
         elif row["owned"]:
-            why_not = "it belongs to an extension"
+            why_not = OWNED
         elif row["key_generated"]:
             why_not = "its key holds a generated column, which the stream does not send"
         elif row["blind"] and not row["keyed"]:

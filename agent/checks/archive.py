@@ -11,8 +11,9 @@ from agent.checks.sight import Sight
 
 STANZA = re.compile(r"--stanza[= ]\s*([^\s\"';&|]+)")
 PLACE = re.compile(r"(?:[a-z0-9]+://|(?<![\w./-])/|(?<=[=\s\"':])/)[^\s\"';&|<>]+")
-# Where programs and devices are.
-NO_PLACE = ("/usr/", "/bin/", "/sbin/", "/opt/", "/dev/")
+# Where programs, devices, logs and locks are; and whom one is there, which two archives of one place may have in common.
+NO_PLACE = ("/usr/", "/bin/", "/sbin/", "/opt/", "/dev/", "/var/log/", "/run/", "/var/run/", "/var/lock/")
+BESIDE = re.compile(r"/\.(ssh|aws|azure|config/gcloud)/|/\.(pgpass|s3cfg|boto)$|\.(log|lock|pid)$")
 
 
 def _to(sight: Sight) -> Optional[str]:
@@ -29,7 +30,7 @@ def places(command: str) -> Set[str]:
     if stanzas:
         return {f"stanza {stanza}" for stanza in stanzas}
     named = {re.split(r"/?%[fp]", place)[0].rstrip("/") for place in PLACE.findall(command)}
-    return {place for place in named if place and not place.startswith(NO_PLACE)}
+    return {place for place in named if place and not place.startswith(NO_PLACE) and not BESIDE.search(place)}
 
 
 def _archive(sight: Sight) -> List[str]:

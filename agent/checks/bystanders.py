@@ -18,6 +18,8 @@ BACKUP_PROGRAMS = (
 BACKUP = re.compile(
     rf"(?<![\w-])({'|'.join(re.escape(name) for name in BACKUP_PROGRAMS)}|autopostgresqlbackup|pg_back)(?![\w-])"
 )
+# As they call their sessions.
+_BACKUP_NAMES = "|".join(name.replace("-", "[-_]?") for name in BACKUP_PROGRAMS)
 CRON = ("/etc/crontab",)
 CRON_FOLDERS = (
     "/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly", "/etc/cron.monthly", "/var/spool/cron",
@@ -76,8 +78,7 @@ def _by_timer(sight: Sight) -> Iterator[str]:
 
 
 def _connected(sight: Sight) -> Iterator[str]:
-    pattern = "|".join(name.replace("-", "[-_]?") for name in BACKUP_PROGRAMS)
-    for row in _sessions(sight, f"application_name ~* '{pattern}'"):
+    for row in _sessions(sight, f"application_name ~* '{_BACKUP_NAMES}'"):
         # DB_A's own base backup is pgleap's.
         if row["address"] not in sight.desired["target"].values():
             yield f"{row['application'].strip()} of {row['role']} from {row['address']} ({row['sessions']} sessions)"
@@ -100,7 +101,12 @@ def _monitoring(sight: Sight) -> List[str]:
 
 def _unknown_clients(sight: Sight) -> List[str]:
     known = (*sight.desired["knownClients"], *OWN_ADDRESSES)
-    rows = _sessions(sight, f"client_addr NOT IN ({', '.join(f'inet {_quoted(address)}' for address in known)})")
+    # Monitoring and backups are told of by checks of their own, with what to do about them.
+    rows = _sessions(
+        sight,
+        f"client_addr NOT IN ({', '.join(f'inet {_quoted(address)}' for address in known)})"
+        f" AND concat_ws(' ', application_name, usename) !~* '{MONITORING}' AND application_name !~* '{_BACKUP_NAMES}'",
+    )
     return few([_session(row) for row in rows])
 
 

@@ -55,9 +55,11 @@ def _subscriptions(sight: Sight) -> List[str]:
     return few([f"{row['database']}: {row['name']}, to {row['publications']}, is enabled" for row in rows])
 
 
+# One that nobody reads loses nobody: whoever reads by it has a slot in its database, also while it is away.
 PUBLICATIONS = f"""SELECT quote_ident(p.pubname) AS name, p.puballtables AS whole,
   (SELECT count(*) FROM pg_publication_tables t WHERE t.pubname = p.pubname) AS tables
-FROM pg_publication p WHERE p.pubname <> '{PUBLICATION}' ORDER BY 1"""
+FROM pg_publication p WHERE p.pubname <> '{PUBLICATION}' AND EXISTS (SELECT FROM pg_replication_slots s
+  WHERE s.database = current_database() AND s.plugin = 'pgoutput' AND s.slot_name !~ '^{PUBLICATION}_') ORDER BY 1"""
 
 
 def _publications(sight: Sight) -> List[str]:
@@ -170,7 +172,7 @@ CHECKS = (
         name=CheckName.PUBLICATIONS,
         severity=Severity.WARN,
         sides=HERE,
-        why="DB_A has the publication but not its subscribers' slots: they must be pointed to DB_A",
+        why="somebody reads by these: DB_A has the publication but not its subscribers' slots, and they must be pointed to DB_A",
         do="disable the subscriptions before the window; after cutover make their slots on DB_A, point them there, and compare",
         look=_publications,
     ),

@@ -24,6 +24,8 @@ CACHES = {
     "dnsmasq.service": f"dnsmasq read {HOSTS} when it started, and gives that to whoever asks it by DNS",
     "unbound.service": "unbound answers by DNS, and knows nothing of the file",
 }
+# Nobody asks these for a name of the file where the file comes first.
+BY_DNS = ("dnsmasq.service", "unbound.service")
 
 
 def _services(sight: Sight) -> List[str]:
@@ -75,8 +77,13 @@ def _plain(address: str) -> str:
 def _resolver_cache(sight: Sight) -> List[str]:
     states = sight.program("systemctl", "is-active", *CACHES).stdout.split()
     running = [unit for unit, state in zip(CACHES, states) if state == "active"]
-    found = [CACHES[unit] for unit in running if unit != "nscd.service" or _nscd_keeps_hosts(sight)]
     services = _services(sight)
+    behind = "files" in services[: [*services, "dns"].index("dns")]
+    found = [
+        CACHES[unit]
+        for unit in running
+        if not (unit in BY_DNS and behind) and (unit != "nscd.service" or _nscd_keeps_hosts(sight))
+    ]
     if "resolve" in services and services.index("resolve") < [*services, "files"].index("files"):
         found.append(f"systemd-resolved answers before `files` ({SWITCH}), from memory or from {HOSTS}")
     if "sss" in services:

@@ -6,8 +6,12 @@ from typing import Dict, List
 
 from agent.check_names import CheckName
 from agent.checks.check import OLD_DATABASES, Check, Severity, Side, Unseen
+from agent.checks.room import COPY_BYTES_A_SECOND, MB, wal_rate
 from agent.checks.sight import Sight
-from agent.checks.wording import amount, few
+from agent.checks.wording import amount, few, listed
+from agent.client_rules import BEGIN
+from agent.other_side import OtherSide
+from agent.report import Refusal
 from agent.states import Phase
 
 STREAMS = (
@@ -17,14 +21,15 @@ STREAMS = (
 # pg_basebackup --wal-method=stream holds two connections, and DB_A one slot.
 SENDERS_FOR_COPY, SLOTS_FOR_COPY = 2, 1
 SHORT_SECONDS = 10
-# Time-outs of statements that are not the application's alone. This session has one of its own, so files are asked, not pg_settings.
-LIMITED = """
-SELECT name, setting AS value, 'for everybody' AS whom FROM (SELECT DISTINCT ON (name) name, setting FROM pg_file_settings
- WHERE applied AND name IN ('statement_timeout', 'transaction_timeout') ORDER BY name, seqno DESC) f
-UNION ALL SELECT split_part(c.setting, '=', 1), split_part(c.setting, '=', 2), coalesce('in the database ' || d.datname, 'for everybody')
- FROM pg_db_role_setting s LEFT JOIN pg_database d ON d.oid = s.setdatabase CROSS JOIN LATERAL unnest(s.setconfig) c(setting)
- WHERE s.setrole = 0 AND c.setting ~ '^(statement|transaction)_timeout='
-ORDER BY 1, 3"""
+# A load is seldom four times what is usual for as long as a base backup takes.
+PEAK = 4
+# A replica may be this late for a moment, and not a second later.
+LOOKS, BETWEEN_SECONDS = 3, 1.0
+RECEIVER = "SELECT status FROM pg_stat_wal_receiver"
+# Of a role that may not see with whom.
+RECEIVES = (
+    "SELECT json_build_object('standby', pg_is_in_recovery(), 'receives', EXISTS (SELECT FROM pg_stat_wal_receiver));"
+)
 # Who else takes one of max_worker_processes: processes that an extension started, not those PostgreSQL always has.
 OTHER_WORKERS = """SELECT count(*) AS others FROM pg_stat_activity WHERE backend_type NOT IN ('client backend', 'parallel worker',
  'autovacuum launcher', 'autovacuum worker', 'logical replication launcher', 'logical replication worker', 'background writer',
@@ -43,24 +48,67 @@ def _standbys(sight: Sight) -> Dict[str, str]:
 
 
 def _streaming(sight: Sight) -> List[str]:
+    """DB_B streams from the old primary itself, which sees there how far it came; another replica may stream from one of them."""
     _before_the_seal(sight)
-    state = {row["address"]: row["state"] for row in sight.rows(STREAMS)}
+    if sight.desired["side"] == Side.OLD_REPLICA.value:
+        return [] if sight.desired["isReadFrom"] else _receiving(sight)
+    states: Dict[str, List[str]] = {}
+    for row in sight.rows(STREAMS):
+        states.setdefault(row["address"], []).append(row["state"])
+    others = sorted(states.keys() - set(sight.desired["databases"].values()) - {""})
+    elsewhere = f"; whoever streams from {listed(others)} is no server of the stack by its address" if others else ""
     found = []
     for name, address in _standbys(sight).items():
-        if state.get(address) != "streaming":
-            found.append(f"{name} ({address}) {f'is in {state[address]}' if address in state else 'is not connected'}")
+        if address in states:
+            if "streaming" not in states[address]:
+                found.append(f"{name} ({address}) is in {listed(states[address])}")
+        elif name in sight.desired["readsFrom"]:
+            found.append(f"{name} ({address}) is not connected: DB_B has to stream from this server itself{elsewhere}")
+        else:
+            found += [f"{name} ({address}) is not connected, and {why}" for why in _from_another(sight, name, address)]
     return few(found)
+
+
+def _receiving(sight: Sight) -> List[str]:
+    rows = sight.rows(RECEIVER)
+    state = rows[0]["status"] if rows else "there is no WAL receiver"
+    return [] if state == "streaming" else [f"it streams from nobody ({state})"]
+
+
+def _from_another(sight: Sight, name: str, address: str) -> List[str]:
+    """What keeps a replica that is not connected here from following by way of another one. Before pgleap's way in is there it is asked
+    nothing: `preflight` looks at each replica itself."""
+    cluster = sight.cluster
+    if BEGIN not in (sight.text(cluster.hba_file) or ""):
+        return []
+    try:
+        told = OtherSide(sight.server, name, address, cluster.port, cluster.program("psql")).read_json(RECEIVES)
+    except Refusal as refused:
+        return [f"cannot be asked whether it follows another replica: {refused.found}"]
+    return [] if told["standby"] and told["receives"] else ["follows no other replica"]
 
 
 def _lag(sight: Sight) -> List[str]:
     _before_the_seal(sight)
+    late = _late(sight)
+    for _ in range(LOOKS - 1):
+        if not late:
+            break
+        sight.server.sleep(BETWEEN_SECONDS)
+        with sight.again() as later:
+            late = _late(later)
+    return late
+
+
+def _late(sight: Sight) -> List[str]:
+    """Of DB_B alone: nobody waits for another one, and some are kept behind on purpose (recovery_min_apply_delay)."""
     rows = [row for row in sight.rows(STREAMS) if row["state"] == "streaming"]
     found = []
     for name, address in _standbys(sight).items():
         behind = [int(row["lag"] or 0) for row in rows if row["address"] == address]
-        if behind and min(behind) > sight.desired["lagBytes"]:
+        if name in sight.desired["readsFrom"] and behind and min(behind) > sight.desired["lagBytes"]:
             found.append(f"{name} is {amount(min(behind))} behind, {amount(sight.desired['lagBytes'])} is the limit")
-    return few(found)
+    return found
 
 
 def _wal_level(sight: Sight) -> List[str]:
@@ -80,13 +128,19 @@ def _wal_level(sight: Sight) -> List[str]:
 
 
 def _slot_wal(sight: Sight) -> List[str]:
-    limit = int(sight.settings().get("max_slot_wal_keep_size", "-1"))
+    settings = sight.settings()
+    limit = int(settings.get("max_slot_wal_keep_size", "-1")) * MB
     if limit < 0:
         return []
     data = int(sight.row("SELECT sum(pg_database_size(oid))::bigint AS bytes FROM pg_database")["bytes"])
-    if limit * 1024 * 1024 >= data:
+    rate, need = wal_rate(sight), data
+    if rate:
+        need = min(data, max(int(settings["max_wal_size"]) * MB, int(PEAK * rate * data / COPY_BYTES_A_SECOND)))
+    if limit >= need:
         return []
-    return [f"max_slot_wal_keep_size is {amount(limit * 1024 * 1024)}, the databases are {amount(data)}"]
+    return [
+        f"max_slot_wal_keep_size is {amount(limit)}, the databases are {amount(data)}, and {amount(need)} may be written while they are copied"
+    ]
 
 
 def _sender_timeout(sight: Sight) -> List[str]:
@@ -97,11 +151,6 @@ def _sender_timeout(sight: Sight) -> List[str]:
             found.append(f"{name} is 0: a connection that died is never noticed")
         elif value < SHORT_SECONDS * 1000:
             found.append(f"{name} is {value} ms: a busy server would be taken for a dead one")
-    for row in sight.rows(LIMITED):
-        if any(digit in row["value"] for digit in "123456789"):
-            found.append(
-                f"{row['name']} is {row['value']} {row['whom']}: pgleap's and administrators' long statements end by it"
-            )
     return few(found)
 
 
@@ -130,9 +179,10 @@ CHECKS = (
     Check(
         name=CheckName.STREAMING,
         severity=Severity.REFUSE,
-        sides=(Side.OLD_PRIMARY,),
-        why="reads go to the old replicas in the window, and one that does not follow serves yesterday's",
-        do="see the replica's log and its primary_conninfo, rebuild it if need be; one that is gone for good: servers.<name>.lost",
+        sides=OLD_DATABASES,
+        why="reads go to DB_B in the window, and to the others before it and on a way back: one that does not follow serves yesterday's",
+        do="see the replica's log and its primary_conninfo; have DB_B stream from the old primary, or another replica be it (readsFrom); write"
+        " the address that it streams from into pgleap:servers; one that is gone for good: servers.<name>.lost",
         look=_streaming,
     ),
     Check(
@@ -156,17 +206,15 @@ CHECKS = (
         severity=Severity.WARN,
         sides=(Side.OLD_PRIMARY,),
         why="a base backup whose slot loses its WAL while it runs has to be taken again, and so has a replica",
-        do="ALTER SYSTEM SET max_slot_wal_keep_size = '<the size of the databases>' or -1, and reload; watch the disk",
+        do="ALTER SYSTEM SET max_slot_wal_keep_size = '<at least so much>' or -1, and reload; watch the disk",
         look=_slot_wal,
     ),
     Check(
         name=CheckName.SENDER_TIMEOUT,
         severity=Severity.WARN,
         sides=OLD_DATABASES,
-        why="replication or a base backup would end, or hang, in the middle; so would ANALYZE after the upgrade and the comparison before a"
-        " way back",
-        do="set the time-outs of replication to 60s, and those of statements by the application's roles only: ALTER ROLE <role> SET"
-        " statement_timeout = ..., ALTER DATABASE <database> RESET statement_timeout",
+        why="replication or a base backup would end, or hang, in the middle",
+        do="set wal_sender_timeout and wal_receiver_timeout to 60s",
         look=_sender_timeout,
     ),
     Check(

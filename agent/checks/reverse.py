@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 from agent import coverage
 from agent.check_names import CheckName
@@ -14,6 +14,11 @@ from agent.qualified import named_by
 
 # A table without a key that is read whole for each UPDATE and DELETE that comes back: of this size it takes some tens of milliseconds.
 LARGE_BYTES = 64 * 1024 * 1024
+# From this version on a subscriber finds the row by any B-tree index that is not partial and begins with a column (release notes of 16, "Logical
+# Replication"; replication/logical/relation.c, IsIndexUsableForReplicaIdentityFull).
+ANY_INDEX_SINCE = 16
+_ANY_INDEX = """EXISTS (SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+  WHERE i.indrelid = to_regclass(name) AND i.indisvalid AND i.indpred IS NULL AND i.indkey[0] <> 0 AND m.amname = 'btree')"""
 NEAR_ITS_END = 0.9
 
 
@@ -45,29 +50,38 @@ def _leave_out(sight: Sight) -> List[str]:
 
 
 def _not_carried(sight: Sight) -> List[str]:
-    # Unlogged tables have a check of their own: they arrive empty on the way there already.
+    # Unlogged tables have a check of their own: they arrive empty on the way there already. So have those of extensions.
+    return _told(sight, lambda why_not: why_not not in (coverage.UNLOGGED, coverage.OWNED))
+
+
+def _of_extensions(sight: Sight) -> List[str]:
+    return _told(sight, lambda why_not: why_not == coverage.OWNED)
+
+
+def _told(sight: Sight, wanted: Callable[[str], bool]) -> List[str]:
     return few(
         [
             sentence
             for database, tables in _tables(sight).items()
-            for sentence in coverage.not_covered(
-                database, [table for table in tables if table.why_not != coverage.UNLOGGED]
-            )
+            for sentence in coverage.not_covered(database, [table for table in tables if wanted(table.why_not)])
         ]
     )
 
 
 def _keyless(sight: Sight) -> List[str]:
+    """Of the large ones those whose rows are changed: what is only added to, such as a log, is carried as fast as any other."""
     found = []
+    helped = _ANY_INDEX if sight.old.version >= ANY_INDEX_SINCE else "false"
     for database, tables in _tables(sight).items():
         names = [table.name for table in tables if table.is_covered and not table.has_key]
         if names:
             values = ", ".join("('" + name.replace("'", "''") + "')" for name in names)
             found += [
-                f"{database}: {row['name']} ({amount(row['bytes'])})"
+                f"{database}: {row['name']} ({amount(row['bytes'])}, {row['changed']} rows updated or deleted since statistics began)"
                 for row in sight.rows(
-                    f"SELECT name, bytes FROM (SELECT name, pg_table_size(to_regclass(name)) AS bytes FROM (VALUES {values}) v(name)) t"
-                    f" WHERE bytes > {LARGE_BYTES} ORDER BY bytes DESC",
+                    "SELECT name, bytes, changed FROM (SELECT name, pg_table_size(to_regclass(name)) AS bytes, (SELECT n_tup_upd + n_tup_del"
+                    f" FROM pg_stat_user_tables WHERE relid = to_regclass(name)) AS changed, {helped} AS helped FROM (VALUES {values}) v(name)) t"
+                    f" WHERE bytes > {LARGE_BYTES} AND changed > 0 AND NOT helped ORDER BY bytes DESC",
                     database,
                 )
             ]
@@ -127,10 +141,19 @@ CHECKS = (
         look=_not_carried,
     ),
     Check(
+        name=CheckName.EXTENSION_TABLES,
+        severity=Severity.NOTE,
+        sides=(Side.OLD_PRIMARY,),
+        why="tables that an extension made are not carried: most hold what came with it and stays as it is",
+        do="if the application writes to one after cutover, write that down: it does not come back if you go back",
+        look=_of_extensions,
+    ),
+    Check(
         name=CheckName.KEYLESS_TABLES,
         severity=Severity.WARN,
         sides=(Side.OLD_PRIMARY,),
-        why="these have no key, so each row updated or deleted after cutover reads the whole table on the old primary, which falls behind",
+        why="these have no key, and their rows are changed: each that is updated or deleted after cutover reads the whole table on the old"
+        " primary, which falls behind",
         do="ALTER TABLE ... ADD PRIMARY KEY; or name them in pgleap:reverseReplication.leaveOut",
         look=_keyless,
     ),

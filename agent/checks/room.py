@@ -22,6 +22,9 @@ COPY_BYTES_A_SECOND = 50 * MB
 NEW_CLUSTER_BYTES = 256 * MB
 FILES_OF_A_DATABASE = 400  # its catalogue: 300 of them up to version 18
 FICLONE = 0x40049409  # linux/fs.h
+# What a session takes for itself before it sorts anything; and how many a core has at work at once.
+SESSION_BYTES = 5 * MB
+AT_WORK_A_CORE = 4
 
 
 class Free(NamedTuple):
@@ -158,11 +161,13 @@ def _memory(sight: Sight) -> List[str]:
     settings, there = sight.settings(), memory(sight)
     buffers, work = int(settings["shared_buffers"]) * int(settings["block_size"]), int(settings["work_mem"]) * 1024
     sessions = int(settings["max_connections"])
-    need, found = buffers + sessions * work, []
+    # Of hundreds of sessions a machine has few at work at once: the product of both settings is beyond the memory of most that are well.
+    at_work = min(sessions, AT_WORK_A_CORE * len(os.sched_getaffinity(0)))
+    need, found = buffers + sessions * SESSION_BYTES + at_work * work, []
     if need > there["MemTotal"]:
         found.append(
             f"{amount(there['MemTotal'])} of memory, and {amount(need)} may be used: shared_buffers {amount(buffers)} + max_connections"
-            f" {sessions} x work_mem {amount(work)}"
+            f" {sessions} x {amount(SESSION_BYTES)} + {at_work} sessions at work x work_mem {amount(work)}"
         )
     pages = there.get("HugePages_Total", 0) * there.get("Hugepagesize", 0)
     if settings.get("huge_pages") == "on" and pages < buffers:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence, Tuple
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side, Unseen
@@ -15,15 +15,18 @@ EXTENSION = "SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'"
 # do: a write fails in the window in any case.
 _READ = r"^\s*(select|with|values|table|call|do|declare)\M"
 UNSERVED = (
-    ("takes row locks", rf"{_READ}.*\mfor\s+(no\s+key\s+update|update|key\s+share|share)\M"),
-    ("takes a value of a sequence", rf"{_READ}.*\m(nextval|setval)\s*\("),
-    ("takes a transaction id", rf"{_READ}.*\m(txid_current|pg_current_xact_id)\s*\("),
     (
         "makes a temporary table",
         r"^\s*create\s+(global\s+|local\s+)?temp(orary)?\M|^\s*select\M.*\minto\s+temp(orary)?\M",
     ),
     ("listens or notifies", r"^\s*(listen|unlisten|notify)\M|\mpg_notify\s*\("),
     ("wants a serializable transaction", r"\misolation\s+level\s+serializable\M|transaction_isolation\M.*serializable"),
+)
+# What nearly every application says on its way to a write, which is refused in the window in any case.
+BEFORE_A_WRITE = (
+    ("takes row locks", rf"{_READ}.*\mfor\s+(no\s+key\s+update|update|key\s+share|share)\M"),
+    ("takes a value of a sequence", rf"{_READ}.*\m(nextval|setval)\s*\("),
+    ("takes a transaction id", rf"{_READ}.*\m(txid_current|pg_current_xact_id)\s*\("),
     ("takes advisory locks, which each server has for itself", r"\mpg_(try_)?advisory_(xact_)?lock"),
 )
 # What a foreign key asks on behalf of a write (ri_triggers.c; without ONLY of a partitioned table), where functions' statements are
@@ -67,11 +70,16 @@ def _read_write_statements(sight: Sight) -> List[str]:
     return few([_told(row) for row in _matching(sight, READ_WRITE)])
 
 
+def _of_these(sight: Sight, patterns: Sequence[Tuple[str, str]]) -> List[str]:
+    return few([f"{_told(row)} {what}" for what, pattern in patterns for row in _matching(sight, pattern)])
+
+
 def _standby_reads(sight: Sight) -> List[str]:
-    found = []
-    for what, pattern in UNSERVED:
-        found += [f"{_told(row)} {what}" for row in _matching(sight, pattern)]
-    return few(found)
+    return _of_these(sight, UNSERVED)
+
+
+def _locking_reads(sight: Sight) -> List[str]:
+    return _of_these(sight, BEFORE_A_WRITE)
 
 
 CHECKS = (
@@ -90,5 +98,13 @@ CHECKS = (
         why="in the window reads go to DB_B, a standby, where these fail",
         do="try the application against a replica, writes disabled; turn such pages off for the window, or let them do without",
         look=_standby_reads,
+    ),
+    Check(
+        name=CheckName.LOCKING_READS,
+        severity=Severity.NOTE,
+        sides=(Side.OLD_PRIMARY,),
+        why="on DB_B these fail too, or lock nothing for others; before a write, as they mostly stand, that is one error with the write's own",
+        do="see that no page which only reads says so",
+        look=_locking_reads,
     ),
 )

@@ -40,6 +40,15 @@ def test_the_same_place_in_other_words(theirs: str, ours: str) -> None:
         ),
         ("/usr/bin/aws s3 cp %p s3://bucket/15/%f", "/usr/bin/aws s3 cp %p s3://bucket/17/%f"),
         ("/bin/true", "/bin/true || /bin/false 2>/dev/null"),
+        (
+            'rsync -e "ssh -i /var/lib/postgresql/.ssh/archive" %p backup:/srv/15/%f >> /var/log/archive.log 2>&1',
+            'rsync -e "ssh -i /var/lib/postgresql/.ssh/archive" %p backup:/srv/17/%f >> /var/log/archive.log 2>&1',
+        ),
+        ("flock /srv/archive.lock cp %p /srv/15/%f", "flock /srv/archive.lock cp %p /srv/17/%f"),
+        (
+            "AWS_CONFIG_FILE=/var/lib/postgresql/.aws/config aws s3 cp %p s3://bucket/15/%f",
+            "AWS_CONFIG_FILE=/var/lib/postgresql/.aws/config aws s3 cp %p s3://bucket/17/%f",
+        ),
         ("test -s %p", "test -s %p && true"),
     ],
 )

@@ -83,7 +83,9 @@ def test_a_logical_consumer_is_told(database: Database) -> None:
 @contextmanager
 def _reader(database: Database, host: str, folder: Path) -> Iterator[None]:
     reads = "SELECT count(*) FROM pg_replication_slots s JOIN pg_stat_replication r ON r.pid = s.active_pid"
-    where = ["-h", host, "-p", str(database.port), "-U", "postgres", "-D", str(folder), "-S", "walbox", "--no-loop"]
+    mine = folder / host.replace("/", "_")
+    mine.mkdir()
+    where = ["-h", host, "-p", str(database.port), "-U", "postgres", "-D", str(mine), "-S", "walbox", "--no-loop"]
     process = subprocess.Popen([str(database.bin / "pg_receivewal"), *where], stderr=subprocess.DEVNULL)
     try:
         _wait(database, reads, "1")
@@ -124,10 +126,17 @@ def test_publications(database: Database) -> None:
     database.sql(f"CREATE TABLE news (id int); CREATE PUBLICATION {PUBLICATION} FOR TABLE news")
     assert database.found(CheckName.PUBLICATIONS) == []
     database.sql("CREATE PUBLICATION news_out FOR TABLE news; CREATE PUBLICATION whole FOR ALL TABLES")
-    assert database.found(CheckName.PUBLICATIONS) == [
-        "postgres: news_out, of 1 tables",
-        "postgres: whole, of all 1 tables",
-    ]
+    with _slot(database, "reader", "pgoutput"), _slot(database, slot_of("postgres"), "pgoutput"):
+        assert database.found(CheckName.PUBLICATIONS) == [
+            "postgres: news_out, of 1 tables",
+            "postgres: whole, of all 1 tables",
+        ]
+    with (
+        _slot(database, "cdc", "test_decoding"),
+        _slot(database, slot_of("postgres"), "pgoutput"),
+        _slot(database, "db2"),
+    ):
+        assert database.found(CheckName.PUBLICATIONS) == [], "nobody reads by them: no warning is owed to anybody"
     database.sql(f"DROP PUBLICATION news_out, whole, {PUBLICATION}; DROP TABLE news")
 
 

@@ -148,6 +148,16 @@ class TestOnPostgres:
             found = database.found(CheckName.UNKNOWN_CLIENTS, knownClients=["10.77.0.21", "2001:db8::1"])
         assert found == ["postgres in postgres from 127.0.0.1, 'report' (1 sessions)"]
 
+    @pytest.mark.parametrize("name", ["postgres_exporter", "barman_receive_wal"])
+    def test_who_is_told_of_by_another_check(
+        self, database: Database, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every fleet is watched and saved from a server of its own: a warning there, beside the note, is one too many to read on."""
+        monkeypatch.setattr(bystanders, "OWN_ADDRESSES", ())
+        with client(database, name):
+            assert database.found(CheckName.UNKNOWN_CLIENTS, knownClients=["10.77.0.21"]) == []
+            assert len(database.found(CheckName.MONITORING) + database.found(CheckName.BACKUPS)) == 1
+
 
 @contextmanager
 def client(database: Database, name: str) -> Iterator[None]:

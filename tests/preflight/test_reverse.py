@@ -6,7 +6,8 @@ import pytest
 
 from agent.check_names import CheckName
 from agent.checks import reverse
-from tests.preflight.databases import BINARIES, Database
+from tests.preflight.databases import BINARIES, Database, running
+from tests.preflight.standbys import until
 
 pytestmark = [
     pytest.mark.postgres,
@@ -45,15 +46,51 @@ def test_large_tables_without_a_key(database: Database, monkeypatch: pytest.Monk
         """CREATE TABLE "it's large" AS SELECT repeat('x', 1000) AS body FROM generate_series(1, 200); CREATE TABLE small (id int);
         CREATE TABLE keyed AS SELECT n AS id, repeat('x', 1000) AS body FROM generate_series(1, 200) n; ALTER TABLE keyed ADD PRIMARY KEY (id)"""
     )
+    database.sql("""CREATE TABLE log AS SELECT repeat('x', 1000) AS line FROM generate_series(1, 200)""")
+    assert database.found(CheckName.KEYLESS_TABLES) == [], "what is only added to is carried as well as with a key"
+    database.sql("""UPDATE "it's large" SET body = 'y' WHERE ctid = '(0,1)'; DELETE FROM keyed WHERE id = 1;""")
+    until(database, "SELECT n_tup_upd = 1 FROM pg_stat_user_tables WHERE relname = 'it''s large'")
     (found,) = database.found(CheckName.KEYLESS_TABLES)
     assert found.startswith('postgres: public."it\'s large" (')
+    assert found.endswith(", 1 rows updated or deleted since statistics began)")
+    database.sql(
+        """CREATE INDEX by_start ON "it's large" (left(body, 9)); CREATE INDEX few ON "it's large" (body) WHERE body < 'b'"""
+    )
+    assert len(database.found(CheckName.KEYLESS_TABLES)) == 1, "no row is found by these"
+    database.sql("DROP INDEX by_start, few")
     database.sql("""ALTER TABLE "it's large" REPLICA IDENTITY FULL""")
     assert len(database.found(CheckName.KEYLESS_TABLES)) == 1
     left_out = {"enabled": True, "leaveOut": ['postgres.public."it\'s large"']}
     assert database.found(CheckName.KEYLESS_TABLES, reverse=left_out) == []
     monkeypatch.setattr(reverse, "LARGE_BYTES", 10_000_000)
     assert database.found(CheckName.KEYLESS_TABLES) == []
-    database.sql("""DROP TABLE "it's large", small, keyed""")
+    database.sql("""DROP TABLE "it's large", small, keyed, log""")
+
+
+def test_a_table_without_a_key_whose_rows_an_index_finds(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From 16 on any B-tree that begins with a column serves the worker on the old primary."""
+    monkeypatch.setattr(reverse, "LARGE_BYTES", 1000)
+    if int(BINARIES[-1].parent.name) < reverse.ANY_INDEX_SINCE:
+        pytest.skip("no PostgreSQL that late is here")
+    with running(tmp_path_factory.mktemp("late"), binaries=BINARIES[-1]) as late:
+        late.sql(
+            "CREATE TABLE found AS SELECT n AS id, n + 0 AS more FROM generate_series(1, 1000) n; UPDATE found SET more = 0 WHERE id = 1;"
+            "CREATE INDEX few ON found (id) WHERE id < 9; CREATE INDEX computed ON found ((id + 1)); CREATE INDEX hashed ON found USING hash (id)"
+        )
+        until(late, "SELECT n_tup_upd = 1 FROM pg_stat_user_tables WHERE relname = 'found'")
+        assert len(late.found(CheckName.KEYLESS_TABLES)) == 1
+        late.sql("CREATE INDEX whole ON found (id, (more + 1))")
+        assert late.found(CheckName.KEYLESS_TABLES) == []
+
+
+def test_tables_of_extensions(database: Database) -> None:
+    """Every fleet with PostGIS was warned of spatial_ref_sys, which nobody writes to."""
+    database.sql("CREATE TABLE srs (id int PRIMARY KEY); ALTER EXTENSION plpgsql ADD TABLE srs")
+    assert database.found(CheckName.REPLICA_IDENTITY) == []
+    assert database.found(CheckName.EXTENSION_TABLES) == ["postgres: public.srs (it belongs to an extension)"]
+    database.sql("ALTER EXTENSION plpgsql DROP TABLE srs; DROP TABLE srs")
 
 
 def test_sequences_near_their_end(database: Database) -> None:

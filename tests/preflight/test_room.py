@@ -120,11 +120,23 @@ def test_memory(database: Database) -> None:
     set_to(database, work_mem="1TB")
     try:
         (found,) = database.found(CheckName.MEMORY, **asked)
-        assert found.endswith("+ max_connections 100 x work_mem 1.0 TB")
+        assert found.endswith(" sessions at work x work_mem 1.0 TB")
         assert database.found(CheckName.MEMORY, side="old replica", isReadFrom=False) == []
         assert database.found(CheckName.MEMORY, side="DB_A") == [found]
     finally:
         set_to(database, ALL=None)
+
+
+def test_many_sessions_with_room_to_sort(monkeypatch: pytest.MonkeyPatch) -> None:
+    """500 connections with a work_mem of 64 MB, on 16 GB, is what many a fleet has had for years: warned of, it hides the reports' server."""
+    monkeypatch.setattr("agent.checks.room.os.sched_getaffinity", lambda _: set(range(8)))
+    settings = {"shared_buffers": "524288", "block_size": "8192", "work_mem": "65536", "max_connections": "500"}
+    sight: Any = SimpleNamespace(
+        desired={"side": "DB_A"}, settings=lambda: settings, text=lambda _: "MemTotal:       16777216 kB\n"
+    )
+    assert room._memory(cast(Sight, sight)) == []
+    settings["work_mem"] = "1048576"
+    assert len(room._memory(cast(Sight, sight))) == 1
 
 
 @pytest.mark.parametrize(("pages", "finds"), [(63, 1), (64, 0)])

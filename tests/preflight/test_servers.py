@@ -149,9 +149,12 @@ def test_a_name_that_leads_elsewhere_than_the_stack_says(folder: Folder) -> None
 def test_what_remembers_names(folder: Folder) -> None:
     """Clients stay on the old database until it forgets."""
     folder.active = {"nscd", "dnsmasq"}
-    assert [sentence.split()[0] for sentence in folder.found(CheckName.RESOLVER_CACHE)] == ["nscd", "dnsmasq"]
+    assert [sentence.split()[0] for sentence in folder.found(CheckName.RESOLVER_CACHE)] == ["nscd"]
     folder.write("/etc/nscd.conf", "\tenable-cache\t\thosts\t\tno\n")
+    assert folder.found(CheckName.RESOLVER_CACHE) == [], "nobody asks by DNS for a name that the file has already"
+    folder.write("/etc/nsswitch.conf", "hosts: dns files\n")
     assert [sentence.split()[0] for sentence in folder.found(CheckName.RESOLVER_CACHE)] == ["dnsmasq"]
+    folder.write("/etc/nsswitch.conf", "hosts: mymachines files dns\n")
     folder.active = {"systemd-resolved"}
     assert folder.found(CheckName.RESOLVER_CACHE) == [], "a stub for DNS behind `files` remembers no line of the file"
     folder.write("/etc/nsswitch.conf", "hosts: resolve files\n")
