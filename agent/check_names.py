@@ -114,3 +114,4 @@ class CheckName(str, Enum):
     BASTION = "bastion"
     TARGET_GROUPS = "target-groups"
     ONLINE_CAPACITY = "online-capacity"
+    STATE = "state"

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from components.desired import Desire
 from components.settings import Settings
-from scripts import fleet_ssh, stack
+from scripts import backend, fleet_ssh, stack
 from scripts.preflight import ask, balancing, table, ways
 from scripts.preflight.outcome import Fleet
 from scripts.preflight.report import Report, report
@@ -30,8 +30,17 @@ def collect(settings: Settings, *, made: bool, deadline: float = ask.DEADLINE) -
         hop = settings.ssh.bastion and pool.submit(
             fleet_ssh.ask_bastion, settings, ways.BASTION_COMMAND, min(deadline, fleet_ssh.DEADLINE)
         )
-        seen = Fleet(settings, said.result(), made, hop.result() if hop else None, balanced.result())
+        kept = pool.submit(_backend)
+        seen = Fleet(settings, said.result(), made, hop.result() if hop else None, balanced.result(), *kept.result())
     return report(seen, time.monotonic() - began)
+
+
+def _backend() -> tuple[str, str]:
+    """Where the state is kept; or, of a backend that is not told, nothing and why."""
+    try:
+        return backend.address(stack.PROJECT), ""
+    except backend.BackendError as error:
+        return "", str(error)
 
 
 def main(

@@ -70,13 +70,16 @@ class Said:
 
 @dataclass(frozen=True)
 class Fleet:
-    """All that was seen: `said` by server; the bastion's own answer; AWS's. `made` is whether the stack ever finished an `up`."""
+    """All that was seen: `said` by server; the bastion's own answer; AWS's. `made` is whether the stack ever finished an `up`.
+    `backend` is where its state is kept, or `backend_unseen` says why that is not known."""
 
     settings: Settings
     said: Mapping[str, Said]
     made: bool = True
     bastion: Answer | None = None
     balancing: Balancing | None = None
+    backend: str = ""
+    backend_unseen: str = ""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ def run(
             # It imports what asks the servers, a third of a second that the way back does not have.
             from scripts.window import permission  # noqa: PLC0415
 
+            permission.refuse_unsafe_state(stack)
             found = permission.shown(stack, screen)
             if not preview:
                 permission.refuse_over_budget(found, stack.settings.outage_budget, over=over_budget)

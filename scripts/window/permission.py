@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from agent.check_names import CheckName
+from scripts import backend
 from scripts.forecast import words
 from scripts.forecast.before import before
 from scripts.forecast.counts import CountsError
@@ -11,6 +13,18 @@ from scripts.window.screen import Screen
 from scripts.window.window import OpenStack
 
 OVER = "--over-budget"
+
+
+def refuse_unsafe_state(stack: OpenStack) -> None:
+    """Raises NoWayError where a killed engine could leave a state that nobody reads, unless that is accepted as preflight's check is."""
+    if CheckName.STATE in stack.settings.preflight.accept:
+        return
+    try:
+        url = backend.address(stack.engine.project)
+    except backend.BackendError as error:
+        raise NoWayError(f"Expected: a backend that can be asked. Found: {error}\nTo do: pulumi login") from None
+    if backend.in_files_with_metadata(url):
+        raise NoWayError(backend.refusal(url))
 
 
 def shown(stack: OpenStack, screen: Screen) -> Forecast | None:

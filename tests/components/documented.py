@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import subprocess
-import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
 from rehearsal.engine.project import Pulumi
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+# Where the documents have the state.
+STATE = "/srv/pgleap"
 # A person who answers every question with yes.
 YES = {"PULUMI_OPTION_YES": "true"}
 
@@ -23,9 +24,10 @@ def advised(message: str, page: str = "docs/recovery.md") -> str:
 
 
 def typed(lines: str, pulumi: Pulumi, more: Mapping[str, str] | None = None) -> str:
-    """What a shell says to these lines, in the project's folder with the stack's variables; every one of them has to succeed."""
+    """What a shell says to these lines, in the project's folder with the stack's variables; every one of them has to succeed. The state lies
+    in STATE, which is where the test has it."""
     ran = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", textwrap.dedent(lines)],
+        ["bash", "-euo", "pipefail", "-c", lines.replace(STATE, str(pulumi.backend))],
         cwd=pulumi.project,
         env={**pulumi.variables(), **YES, **(more or {})},
         stdin=subprocess.DEVNULL,
