@@ -11,10 +11,14 @@ from scripts.preflight.report import Row, Status, report
 from tests.preflight.answers import FakeFleet
 
 
-def row(**more: str) -> Row:
+def row(backend: str = "", unseen: str = "") -> Row:
     fake = FakeFleet()
     seen = Fleet(fake.settings, fake.said, fake.made, fake.bastion, fake.balancing)
-    (found,) = (row for row in report(replace(seen, **more), 1.0).rows if row.name.value == "state")
+    (found,) = (
+        row
+        for row in report(replace(seen, backend=backend, backend_unseen=unseen), 1.0).rows
+        if row.name.value == "state"
+    )
     return found
 
 
@@ -39,7 +43,7 @@ def test_what_to_do_is_the_whole_command(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_backend_that_does_not_answer() -> None:
     """No row would be taken for an ok."""
-    found = row(backend_unseen="error: not logged in")
+    found = row(unseen="error: not logged in")
     assert (found.status, found.outcome.unseen) == (
         Status.NOT_CHECKED,
         {"operator's machine": "error: not logged in"},
