@@ -6,7 +6,6 @@ those of single values, and a value that is of the wrong kind is left to the che
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,7 @@ from agent.states import Phase
 from components.config_checks_aws import aws_checks
 from components.config_checks_instances import instance_checks
 from components.config_errors import config_path
-from components.config_fields import shown
+from components.config_fields import plain_address, shown
 
 # The fence is read with pg_current_snapshot() and slots are bounded by max_slot_wal_keep_size: both are there from 13 on.
 OLDEST_VERSION = 13
@@ -105,7 +104,7 @@ def _addresses(servers: Mapping[str, Raw]) -> Iterator[str]:
     owners: dict[object, list[str]] = defaultdict(list)
     for name, server in servers.items():
         try:
-            owners[ipaddress.ip_address(str(server.get("address")))].append(name)
+            owners[plain_address(str(server.get("address")))].append(name)
         except ValueError:
             continue
     for address, names in owners.items():
@@ -158,6 +157,8 @@ def _synchronous(servers: Mapping[str, Raw], setting: object) -> Iterator[str]:
             continue
         if name not in replicas:
             yield f"{path}: {shown(name)} is no server with the role new-replica; give one ({', '.join(replicas) or 'there is none'})"
+        elif _is_true(servers[name].get("lost")):
+            yield f"{path}: {name} is lost, and every commit would wait for it; take it out of there"
         elif word == name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_$]*", name):
             yield f'{path}: {name} needs double quotes there, "{name}"; PostgreSQL reads it no other way'
 
@@ -209,9 +210,13 @@ def _lost(servers: Mapping[str, Raw], config: Raw) -> Iterator[str]:
                 " means and begin anew with it"
             )
     reads_from = config.get("readsFrom")
-    if reads_from in lost and phase in ("readonly", "upgrade"):
-        alive = [name for name in _with_role(servers, "replica") if name not in lost]
+    alive = [name for name in _with_role(servers, "replica") if name not in lost]
+    if reads_from in lost and phase == "prepare" and alive:
+        # With no other replica this is the way back of a fleet that has lost its last one; from cutover on nothing rests on it.
         do = f"give another replica: pulumi config set readsFrom {alive[0]} && {advice.again(_higher_round(config))}"
+        yield f"{config_path('readsFrom')}: {reads_from} is lost, and is to serve all reads while writes are refused; {do}"
+    if reads_from in lost and phase in ("readonly", "upgrade"):
+        do = f"give another replica: pulumi config set readsFrom {alive[0] if alive else ''} && {advice.again(_higher_round(config))}"
         yield (
             f"{config_path('readsFrom')}: {reads_from} is lost, and serves all reads in phase {phase};"
             f" {do if alive else 'no other replica is left: promote one by your own means, or bring it back'}"

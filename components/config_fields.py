@@ -16,8 +16,9 @@ HOST_KEY_TYPES = (
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
     "ecdsa-sha2-nistp521",
-    "ssh-rsa",
 )
+# pulumi-command 1.2 offers the server a known key's own type alone, for this one the signature with SHA-1: sshd refuses it since 8.8.
+REFUSED_HOST_KEY_TYPE = "ssh-rsa"
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
 # systemd.unit(5): these characters, at most 255, and a suffix. Only what can be stopped by itself and runs tasks.
 UNIT = re.compile(r"[A-Za-z0-9:_.\\@-]{1,245}\.(service|timer|socket|path)")
@@ -55,7 +56,19 @@ def _address(text: str) -> str:
         raise ValueError(f"{shown(text)} is not an IP address; give the private address") from None
     if address.is_unspecified or address.is_multicast or address.is_loopback or "%" in text:
         raise ValueError(f"{shown(text)} is no address that other servers can reach; give the private address")
+    if address != plain_address(text):
+        raise ValueError(f"{shown(text)} is {plain_address(text)} in another spelling; give {plain_address(text)}")
     return str(address)
+
+
+def plain_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The one address that a text spells: an IPv4 address written as IPv6's (RFC 4291, 2.5.5) is the IPv4 address. Raises ValueError."""
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    # The older of the two forms, ::10.0.0.1, has 96 bits of zeros before it; what is below ::1:0 is no such address, as ::1.
+    compatible = ipaddress.IPv4Address(int(address)) if 0xFFFF < int(address) < 2**32 else None
+    return address.ipv4_mapped or compatible or address
 
 
 def _host_name(text: str) -> str:
@@ -103,6 +116,12 @@ def _key_fields(blob: bytes) -> list[bytes]:
 def _host_key(text: str) -> str:
     how = "give what the server has in /etc/ssh/ssh_host_ed25519_key.pub"
     kind, _, rest = text.partition(" ")
+    if kind == REFUSED_HOST_KEY_TYPE:
+        raise ValueError(
+            f"a host key of type {kind} cannot be used: the engine's provider would ask for it signed with SHA-1, which a present sshd"
+            f" refuses; give one of another type ({', '.join(HOST_KEY_TYPES)}): {how} (`ssh-keyscan -t ed25519 <address>` shows it; where"
+            " there is none, `sudo ssh-keygen -A` there makes it, and sshd shows it once it was restarted)"
+        )
     if kind not in HOST_KEY_TYPES or not rest.strip() or has_control_characters(text):
         raise ValueError(f"{shown(text)} is not a host key, a type ({', '.join(HOST_KEY_TYPES)}) and a key; {how}")
     try:
@@ -123,9 +142,12 @@ def _one_line(text: str) -> str:
 
 
 def _table(text: str) -> str:
-    """A name in the catalog may hold anything, a line end too, but none of its parts is empty."""
-    if not re.fullmatch(r"\S(?:.*\S)?", text, re.DOTALL) or not re.fullmatch(r".+?\..+?\..+", text, re.DOTALL):
-        raise ValueError(f"{shown(text)} is no table; write database.schema.table")
+    """A name in the catalog may hold anything, a line end too, but none of its parts is empty; a dot in double quotes is a part's own."""
+    part = r'(?:"(?:[^"]|"")+"|[^".][^.]*)'
+    if not re.fullmatch(r"\S(?:.*\S)?", text, re.DOTALL) or not re.fullmatch(rf"{part}(?:\.{part}){{2,}}", text):
+        raise ValueError(
+            f"{shown(text)} is no table; write database.schema.table, double quotes around each part by itself"
+        )
     return text
 
 

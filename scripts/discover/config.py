@@ -108,7 +108,7 @@ def _server_lines(found: Found, machine: Machine) -> Iterator[Line]:
 def _host_key(found: Found, machine: Machine) -> Line:
     if key := found.host_keys.get(machine.instance_id):
         return Line("hostKey", key)
-    why = "Its console output has no host key (any more). Give what it has in /etc/ssh/ssh_host_ed25519_key.pub."
+    why = "Its console output has no host key that serves (ssh-rsa does not), or none any more. Give what it has in /etc/ssh/ssh_host_ed25519_key.pub."
     return Line("hostKey", HOST_KEY, why)
 
 

@@ -137,7 +137,8 @@ def server_name(text: str) -> str:
 
 
 def host_key_in(console: str) -> str | None:
-    """The host key in an instance's console output, ed25519 before others; None if there is none whole. The last boot's counts.
+    """The host key in an instance's console output, ed25519 before others; None if there is none whole that serves (components.config_fields).
+    The last boot's counts.
 
     The kernel may write into the middle of a line: what is not a key to the last byte is passed over.
     """

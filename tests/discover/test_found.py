@@ -11,21 +11,28 @@ from tests.discover.fleet import CONSOLE
 from tests.discover.machines import a_fleet, a_machine
 from tests.unit.example_config import host_key
 
-RSA, ED25519 = host_key("db1", "ssh-rsa"), host_key("db1")
+ECDSA, ED25519 = host_key("db1", "ecdsa-sha2-nistp256"), host_key("db1")
 
 
 def test_the_last_boots_ed25519_key_counts() -> None:
     """The key of an instance's image, printed before its own was made, is every server's that came from it."""
-    first = CONSOLE.format(ecdsa=RSA, ed25519=host_key("image"))
-    assert host_key_in(first + CONSOLE.format(ecdsa=RSA, ed25519=ED25519)) == ED25519
+    first = CONSOLE.format(ecdsa=ECDSA, ed25519=host_key("image"))
+    assert host_key_in(first + CONSOLE.format(ecdsa=ECDSA, ed25519=ED25519)) == ED25519
 
 
 def test_a_key_that_the_kernel_wrote_into_is_passed_over() -> None:
     """Half a key is taken by no server: the first `up` would say that somebody else answers."""
     torn = f"{ED25519[:40]}[   12.2] random: crng init done\n{ED25519[40:]}"
-    assert host_key_in(CONSOLE.format(ecdsa=RSA, ed25519=torn)) == RSA
+    assert host_key_in(CONSOLE.format(ecdsa=ECDSA, ed25519=torn)) == ECDSA
     assert host_key_in(CONSOLE.format(ecdsa="", ed25519=torn)) is None
     assert host_key_in(f"{ED25519}\nno block around it") is None
+
+
+def test_a_key_that_the_config_refuses_is_not_proposed() -> None:
+    """The proposal would be refused as it stands, and the engine's provider would reach no server by it."""
+    rsa = host_key("db1", "ssh-rsa")
+    assert host_key_in(CONSOLE.format(ecdsa=rsa, ed25519="")) is None
+    assert host_key_in(CONSOLE.format(ecdsa=rsa, ed25519=ED25519)) == ED25519
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.unit.example_config import config
 
 WAYS: dict[str, set[str]] = {
     "db1": {"upgrade", "cutover", "replicas", "retire"},
-    "db2": {"prepare", "cutover", "replicas", "retire"},
+    "db2": {"cutover", "replicas", "retire"},
     "db3": {*Phase},
     "db-a": {"prepare"},
     "db-c": {*Phase},
@@ -41,6 +41,22 @@ def test_a_lost_server_leaves_a_way_or_a_mistake_that_names_it(name: str, phase:
         return
     with pytest.raises(SettingsError, match="lost"):
         Settings.from_config(given)
+
+
+def test_the_way_back_is_there_without_any_replica() -> None:
+    """The last replica died while writes were refused: a config that asks for another one would keep them refused."""
+    given = without("db2", "db3", phase="prepare")
+    assert Settings.from_config(given).reads_from.lost
+    with pytest.raises(SettingsError, match="pgleap:readsFrom: db2 is lost.*set readsFrom db3 && "):
+        Settings.from_config(without("db2", phase="prepare"))
+    assert Settings.from_config(without("db2", phase="prepare", readsFrom="db3")).reads_from.name == "db3"
+
+
+def test_no_commit_waits_for_a_lost_replica() -> None:
+    """From `replicas` on every write would hang."""
+    with pytest.raises(SettingsError, match="pgleap:replication.synchronousStandbyNames: db-c is lost"):
+        Settings.from_config(without("db-c", replication={"synchronousStandbyNames": 'ANY 1 ("db-c", "db-d")'}))
+    assert Settings.from_config(without("db-c", replication={"synchronousStandbyNames": '"db-d"'})).new_replicas
 
 
 def test_data_loss_is_accepted_on_a_way_back_alone() -> None:

@@ -54,6 +54,11 @@ CASES: list[tuple[str, Any, str, str]] = [
     ("servers.db2.address", REMOVED, "pgleap:servers.db2.address", "missing; give the private address"),
     ("servers.db2.address", "127.0.0.1", "pgleap:servers.db2.address", "no address that other servers can reach"),
     ("servers.db2.address", "10.77.0.11", "pgleap:servers.db2.address", "is db1's address too"),
+    ("servers.db2.address", "::ffff:10.77.0.11", "pgleap:servers.db2.address", "is db1's address too"),
+    ("servers.db2.address", "::FFFF:A4D:B", "pgleap:servers.db2.address", "is db1's address too"),
+    ("servers.db2.address", "::10.77.0.11", "pgleap:servers.db2.address", "is db1's address too"),
+    ("servers.db2.address", "0:0:0:0:0:ffff:10.77.0.99", "pgleap:servers.db2.address", "give 10.77.0.99"),
+    ("servers.db2.address", "010.77.0.99", "pgleap:servers.db2.address", "is not an IP address"),
     ("servers.db2.role", "primary", "pgleap:servers", "db1, db2 all have the role primary"),
     ("servers.db1.role", "replica", "pgleap:servers", "no server has the role primary"),
     ("servers.db3.role", "target", "pgleap:servers", "db3, db-a all have the role target"),
@@ -85,10 +90,13 @@ CASES: list[tuple[str, Any, str, str]] = [
     ("servers.db2.hostKey", "ssh-ed25519 ????", "pgleap:servers.db2.hostKey", "cut short or altered"),
     (
         "servers.db2.hostKey",
-        host_key("x").replace("ssh-ed25519", "ssh-rsa"),
+        host_key("x").replace("ssh-ed25519", "ecdsa-sha2-nistp256"),
         "pgleap:servers.db2.hostKey",
         "other type",
     ),
+    ("servers.web1.hostKey", host_key("x", "ssh-rsa"), "pgleap:servers.web1.hostKey", "ecdsa-sha2-nistp256"),
+    ("servers.web1.hostKey", "ssh-rsa AAAA", "pgleap:servers.web1.hostKey", "ssh-keyscan -t ed25519"),
+    ("ssh.bastion.hostKey", host_key("x", "ssh-rsa"), "pgleap:ssh.bastion.hostKey", "sudo ssh-keygen -A"),
     ("servers.online", {"role": "online", "address": "10.77.0.99"}, "pgleap:servers.online", "a group of servers has"),
     ("readsFrom", REMOVED, "pgleap:readsFrom", "missing; give DB_B"),
     ("readsFrom", "db9", "pgleap:readsFrom", 'there is no server "db9"; give a replica (db2, db3)'),
@@ -162,6 +170,14 @@ def test_each_mistake_is_reported_where_it_is_with_what_to_do(where: str, value:
     found = mistakes(altered(where, value))
     assert any(line.startswith(f"{path}: ") and says in line for line in found), found
     assert "pydantic" not in " ".join(found)
+
+
+@pytest.mark.parametrize("again", ["2001:DB8::1", "2001:0db8::0001", "2001:db8:0:0:0:0:0:1", "2001:db8::0.0.0.1"])
+def test_one_address_in_two_spellings_is_one(again: str) -> None:
+    """Two servers at one address: one of them is never moved, and the other twice."""
+    given = altered("servers.db3.address", "2001:db8::1")
+    given["servers"]["web1"]["address"] = again
+    assert any("web1.address" in found and "is db3's address too" in found for found in mistakes(given))
 
 
 def test_every_mistake_is_reported_at_once() -> None:

@@ -59,6 +59,11 @@ def test_a_lost_replica_keeps_no_name() -> None:
         ),
         ({"leaveOut": [" shop.public.log"]}, '" shop.public.log" is no table'),
         ({"leaveOut": ["shop..log"]}, '"shop..log" is no table'),
+        ({"leaveOut": ['"shop.public.log"']}, "double quotes around each part by itself"),
+        ({"leaveOut": ['"a.b".log']}, "is no table"),
+        ({"leaveOut": ['shop."public.log"']}, "is no table"),
+        ({"leaveOut": ['shop.public."log']}, "is no table"),
+        ({"leaveOut": ['shop.public.""']}, "is no table"),
     ],
 )
 def test_mistakes_are_named(reverse: dict[str, Any], words: str) -> None:
@@ -69,7 +74,15 @@ def test_mistakes_are_named(reverse: dict[str, Any], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "entry", ["shop.public.log", 'shop.public."Log"', 'my.shop."a.b".t', 'shop.public."two\nlines"', "shop.ü.ß"]
+    "entry",
+    [
+        "shop.public.log",
+        'shop.public."Log"',
+        'my.shop."a.b".t',
+        'shop.public."two\nlines"',
+        "shop.ü.ß",
+        '"a.b"."c.d"."e""."',
+    ],
 )
 def test_any_name_can_be_left_out(entry: str) -> None:
     """What the catalog holds must be possible to write."""
