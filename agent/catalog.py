@@ -86,6 +86,31 @@ _LARGE_OBJECTS = """SELECT 'large objects' AS what, concat_ws('|', count(*), sum
 def query(catalogs: Iterable[Mapping[str, Any]], shared: bool) -> str:
     """What a database is, or what all of them share, from what COLUMNS found: `what`, `digest`, and of a table `file`, `schema`, `table`.
     Pure."""
+    return f"""
+{_summed(catalogs, shared)}
+SELECT what, sum(hash)::text AS digest, max(file) AS file, max(schema)::name AS schema, max("table")::name AS table FROM (
+  SELECT coalesce(n.type || ' ' || n.identity, 'what ' || s.class::regclass || ' holds of PostgreSQL itself') AS what, s.hash,
+    c.relfilenode AS file, r.nspname AS schema, c.relname AS "table"
+  FROM summed s LEFT JOIN LATERAL pg_identify_object(s.class, s.id, 0) n ON s.id <> 0
+  LEFT JOIN pg_class c ON s.class = {_RELATION} AND c.oid = s.id AND c.relkind = 'r' LEFT JOIN pg_namespace r ON r.oid = c.relnamespace
+) named GROUP BY 1{"" if shared else f"{chr(10)}UNION ALL {_LARGE_OBJECTS}"}
+"""
+
+
+def whole(catalogs: Iterable[Mapping[str, Any]], shared: bool) -> str:
+    """The same as one `whole_digest`, for whoever asks only whether anything was made, changed or dropped: nothing is named, which takes
+    most of the time. Of large objects owners and rights count, not how many there are. Beside it the number of the users' `relations`. Pure."""
+    rights = "SELECT concat_ws('|', lomowner, lomacl) FROM pg_largeobject_metadata GROUP BY lomowner, lomacl"
+    more = "0" if shared else f"(SELECT coalesce(sum(hashtextextended(o, 0)), 0) FROM ({rights}) l(o))"
+    return f"""
+{_summed(catalogs, shared)}
+SELECT (coalesce(sum(hashtextextended(concat_ws('|', class, id, hash), 0)), 0) + {more})::text AS whole_digest,
+  (SELECT count(*) FROM pg_class WHERE oid >= {_FIRST_OID}) AS relations FROM summed
+"""
+
+
+def _summed(catalogs: Iterable[Mapping[str, Any]], shared: bool) -> str:
+    """Each object's class, id and hash, as `summed`."""
     asked = [one for one in catalogs if one["shared"] is shared and one["catalog"] not in _LEFT_OUT]
     rows = "\n  UNION ALL ".join(_rows(one["catalog"], one["columns"]) for one in asked)
     hidden = [f"SELECT 'pg_namespace'::regclass::oid, oid FROM ({_HIDDEN_SCHEMAS}) s"]
@@ -102,8 +127,7 @@ def query(catalogs: Iterable[Mapping[str, Any]], shared: bool) -> str:
         f"SELECT 'pg_authid'::regclass, oid FROM pg_authid WHERE rolname IN ('{READER}', '{LOCAL_ROLE}', '{REHEARSAL}')"
     ]
     # An index is its table's, and so are the types of its row and of arrays of those.
-    return f"""
-WITH found(class, id, hash) AS (
+    return f"""WITH found(class, id, hash) AS (
   {rows}
 ), hidden(class, id) AS (
   {" UNION ALL ".join(hidden)}
@@ -118,14 +142,7 @@ WITH found(class, id, hash) AS (
     SELECT class, CASE WHEN id >= {_FIRST_OID} OR class::regclass::text IN {_NAMED} THEN id ELSE 0 END AS id, hash
     FROM owned o WHERE NOT EXISTS (SELECT FROM hidden h WHERE h.class = o.class AND h.id = o.id)
   ) o GROUP BY 1, 2
-)
-SELECT what, sum(hash)::text AS digest, max(file) AS file, max(schema)::name AS schema, max("table")::name AS table FROM (
-  SELECT coalesce(n.type || ' ' || n.identity, 'what ' || s.class::regclass || ' holds of PostgreSQL itself') AS what, s.hash,
-    c.relfilenode AS file, r.nspname AS schema, c.relname AS "table"
-  FROM summed s LEFT JOIN LATERAL pg_identify_object(s.class, s.id, 0) n ON s.id <> 0
-  LEFT JOIN pg_class c ON s.class = {_RELATION} AND c.oid = s.id AND c.relkind = 'r' LEFT JOIN pg_namespace r ON r.oid = c.relnamespace
-) named GROUP BY 1{"" if shared else f"{chr(10)}UNION ALL {_LARGE_OBJECTS}"}
-"""
+)"""
 
 
 def _rows(catalog: str, columns: Sequence[str]) -> str:

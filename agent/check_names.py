@@ -17,6 +17,7 @@ class CheckName(str, Enum):
     WAL_LEVEL = "wal-level"
     BINARIES = "binaries"
     PG_UPGRADE = "pg-upgrade"
+    SCHEMA_TRIAL = "schema-trial"
     # What pg_upgrade or the new version refuses, or what arrives otherwise.
     EXTENSIONS_MISSING = "extensions-missing"
     EXTENSION_UPDATES = "extension-updates"
@@ -109,6 +110,7 @@ class CheckName(str, Enum):
     CLOCKS = "clocks"
     SYSTEM_IDENTIFIER = "system-identifier"
     C_LIBRARY = "c-library"
+    MINOR_RELEASES = "minor-releases"
     DISK_FOR_COPY = "disk-for-copy"
     CONNECTIONS = "connections"
     BASTION = "bastion"

@@ -14,6 +14,7 @@ from agent import (
     old_replicas,
     pg_upgrade,
     slots,
+    trial_cluster,
 )  # fmt: skip
 from agent.cluster import OS_USER
 from agent.configuration import Carried
@@ -64,6 +65,7 @@ def bring_to_new_version(target: UpgradeTarget, promotion: Callable[[], None]) -
     seconds: Dict[str, float] = {}
     if came != "filled":
         _refuse_linked(target)
+        trial_cluster.clear(target.server, target.new.cluster)  # one that died would hold pg_upgrade's port
         if not target.is_promoted():
             _timed(target, seconds, "promote", promotion)
         _drop_slot(target)

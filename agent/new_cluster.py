@@ -6,7 +6,7 @@ import json
 import shutil
 from typing import Dict, List
 
-from agent import configuration
+from agent import configuration, trial_cluster
 from agent.cluster import OS_USER
 from agent.configuration import Carried
 from agent.pg_upgrade import NEW_PORT
@@ -71,8 +71,9 @@ def _refuse_foreign(target: UpgradeTarget) -> None:
 
 
 def remove(target: UpgradeTarget) -> None:
-    """Take the new version's cluster away, if pgleap made one."""
+    """Take the new version's cluster away, if pgleap made one, and what a schema trial left."""
     new = target.new.cluster
+    trial_cluster.clear(target.server, new)
     if not target.progress().get("newCluster"):
         return
     target.new.stop()

@@ -12,7 +12,7 @@ from agent.report import Facts, Refusal
 from agent.server import Server
 
 # What the step `ready` runs itself, whatever was accepted: each takes seconds, and nobody can accept that pg_upgrade will refuse.
-MADE_BY_READY = frozenset({CheckName.PG_UPGRADE})
+MADE_BY_READY = frozenset({CheckName.PG_UPGRADE, CheckName.SCHEMA_TRIAL})
 
 
 def preflight(desired: Mapping[str, Any], server: Server) -> Facts:

@@ -1,11 +1,11 @@
-"""Verb `ready`: what must hold before writes are refused, looked at while there is still time. It changes nothing: it commits
-a transaction without content, which the standbys have to replay."""
+"""Verb `ready`: what must hold before writes are refused, looked at while there is still time. It changes nothing that stays: it
+commits a transaction without content, which the standbys have to replay, and DB_A may make and take away a cluster to try the schema in."""
 
 from __future__ import annotations
 
 from typing import Any, List, Mapping, NoReturn, Optional, Sequence
 
-from agent import advice, following, journal, loss, pg_upgrade, publisher, seal, way_back
+from agent import advice, following, journal, loss, pg_upgrade, publisher, seal, trial, way_back
 from agent.access import is_sealed
 from agent.cluster import from_desired
 from agent.detached import Run
@@ -33,10 +33,11 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
     if desired["side"] == "DB_A":
         _wait_until_built(desired, server)
         _refuse_by_preflight(desired, server)
-        checked = pg_upgrade.check_standby(
-            server, postgres, from_desired(desired["newPostgres"]), desired["transferMode"]
-        )
-        return {"changed": [], "because": "pg_upgrade --check finds this standby upgradable", **checked}
+        new = from_desired(desired["newPostgres"])
+        checked = pg_upgrade.check_standby(server, postgres, new, desired["transferMode"])
+        tried = trial.hold(server, postgres, new, int(desired["jobs"]), float(desired["upgradeSeconds"]))
+        because = "pg_upgrade --check finds this standby upgradable, and its schema could be restored"
+        return {"changed": [], "because": because, **checked, **tried}
     if is_sealed(server, postgres.cluster):
         return {"changed": [], "because": "writes are refused already: the check was made before that"}
     _refuse_by_preflight(desired, server)

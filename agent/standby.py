@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from agent import advice, authority, base_backup, configuration, journal, new_cluster, pg_upgrade
+from agent import advice, authority, base_backup, configuration, journal, new_cluster, pg_upgrade, trial
 from agent.base_backup import Source
 from agent.cluster import OS_USER
 from agent.configuration import Carried
@@ -60,7 +60,8 @@ def standby(target: UpgradeTarget) -> Facts:
     if not changed and journal.must_read(target.server).phase is Phase.READONLY:
         return facts  # `ready` has checked this very standby a moment ago
     checked = pg_upgrade.check_standby(target.server, target.old, target.new.cluster, target.transfer_mode)
-    return {**facts, **checked}
+    tried = trial.hold(target.server, target.old, target.new.cluster, target.jobs, target.limits.upgrade)
+    return {**facts, **checked, **tried}
 
 
 def _configure_again(target: UpgradeTarget, before: Optional[Carried], carried: Carried) -> str:

@@ -92,6 +92,7 @@ class Desire:
                 "transferMode": self.settings.postgres.transfer_mode,
                 "jobs": self.settings.postgres.jobs,
                 "lagSeconds": limits.lag_seconds,
+                "upgradeSeconds": limits.upgrade_seconds,
                 **self._loss(),
             }
         standbys = {server.name: server.address for server in (self.settings.reads_from, target) if not server.lost}

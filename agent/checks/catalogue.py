@@ -21,7 +21,7 @@ MODULES: Dict[Side, Tuple[str, ...]] = {
     ),
     Side.OLD_REPLICA: ("versions", "replication", "collations", "configured", "room", "managers", "bystanders", "reach", "tls"),
     Side.TARGET: (
-        "versions", "upgrade_check", "extensions", "preload", "collations", "build", "settings_check", "room", "managers", "reach", "tls",
+        "versions", "upgrade_check", "schema_trial", "extensions", "preload", "collations", "build", "settings_check", "room", "managers", "reach", "tls",
     ),
     Side.NEW_REPLICA: ("versions", "collations", "managers", "reach"),
     Side.SERVER: ("hosts", "names", "containers", "pgbouncer", "reach", "tls"),

@@ -34,11 +34,13 @@ class DeadlineError(ValueError):
 
 @dataclass(frozen=True)
 class Deadlines:
-    """Seconds for each step. `given`: by the end of the step's name, as the operator wants it; "" stands for all others."""
+    """Seconds for each step. `given`: by the end of the step's name, as the operator wants it; "" stands for all others. `target` is DB_A's
+    name."""
 
     limits: Limits
     given: Mapping[str, float] = field(default_factory=dict)
     load_balancer: LoadBalancer = field(default_factory=LoadBalancer)
+    target: str = ""
 
     def of(self, step: str, phase: Phase) -> float:
         """Seconds for `step` on the way to `phase`."""
@@ -54,7 +56,7 @@ class Deadlines:
     def _database(self, phase: Phase) -> float:
         limits = self.limits
         if phase is Phase.PREPARE:  # writes are accepted again; a base backup may be waited for
-            return limits.base_backup_seconds + limits.stream_seconds + UPGRADE_MARGIN
+            return limits.base_backup_seconds + limits.stream_seconds + limits.upgrade_seconds + UPGRADE_MARGIN
         return limits.upgrade_seconds + UPGRADE_MARGIN
 
     def _waits(self, step: str, phase: Phase) -> float:
@@ -64,7 +66,12 @@ class Deadlines:
             return self.load_balancer.healthy_seconds if inside else self.load_balancer.drain_seconds
         if step.endswith(f"-{CLIENT_GATE}") or f"-{SESSIONS}-" in step:
             return self.limits.grace_seconds
-        return self.limits.lag_seconds if step.endswith("-ready") else 0.0
+        if not step.endswith("-ready"):
+            return 0.0
+        # On the way to readonly the schema may have to be tried again on DB_A; nothing is refused yet.
+        tries = phase is Phase.READONLY and step == f"{self.target}-ready"
+        tried = self.limits.upgrade_seconds if tries else 0.0
+        return self.limits.lag_seconds + tried
 
 
 def read(options: Iterable[str]) -> dict[str, float]:

@@ -74,7 +74,7 @@ class Window:
         self._watch = Watch(
             stack.engine,
             self._clock,
-            Deadlines(stack.settings.limits, given, stack.settings.load_balancer),
+            Deadlines(stack.settings.limits, given, stack.settings.load_balancer, stack.settings.target.name),
             self._budget,
             screen,
         )

@@ -86,7 +86,7 @@ def test_both_sides_of_readiness_get_what_their_side_reads() -> None:
         "leaveOut",
         "newVersion",
     }
-    assert ready["DB_A"] == common | {"newPostgres", "transferMode", "jobs", "lagSeconds"}
+    assert ready["DB_A"] == common | {"newPostgres", "transferMode", "jobs", "lagSeconds", "upgradeSeconds"}
 
 
 def test_states_are_of_the_shared_vocabulary(program: Program) -> None:

@@ -38,7 +38,7 @@ def amiss(world: World, phase: Phase, declared: Declared) -> list[str]:
         found += _not_served(world, world.target, names) + _without_statistics(world)
     if phase is Phase.UPGRADE:
         found += _without_statistics(world)
-    return found + _kept_quiet(world, phase, declared) + _left_slots(world, phase, declared)
+    return found + _left_running(world) + _kept_quiet(world, phase, declared) + _left_slots(world, phase, declared)
 
 
 def _not_served(world: World, machine: Machine, names: str) -> list[str]:
@@ -99,6 +99,13 @@ def _without_statistics(world: World) -> list[str]:
         cared_for = cluster.gathered or world.target.tasks.get(UNIT) or owed
         found += [] if cared_for else ["DB_A has no statistics, and nobody gathers them"]
     return found
+
+
+def _left_running(world: World) -> list[str]:
+    """A schema trial's server: it has memory, and pg_upgrade's port."""
+    return [
+        f"the server of a schema trial runs on {name}" for name, machine in world.machines.items() if machine.trials
+    ]
 
 
 def _kept_quiet(world: World, phase: Phase, declared: Declared) -> list[str]:

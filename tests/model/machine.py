@@ -14,7 +14,7 @@ from agent.hosts_file import HOSTS
 from agent.journal import JOURNAL_FILE
 from agent.report import Refusal
 from agent.server import Completed, Server
-from tests.model import programs
+from tests.model import programs, trial
 from tests.model.clients import leads
 from tests.model.cluster import Cluster
 from tests.model.configuration import settings_of
@@ -50,6 +50,8 @@ class Machine(Server):
         self.started_from = folder
         self._watched: dict[str, str] = {}
         self.transient: dict[str, Process] = {}
+        # Data folder of a schema trial's running server -> its process.
+        self.trials: dict[str, int] = {}
         self._locks: dict[str, Process] = {}
 
     # The agent's interface.
@@ -223,6 +225,8 @@ class Machine(Server):
             self.stop(cluster, crash=True)
         for unit in OF_A_MOMENT:
             self.tasks.pop(unit, None)
+        for data in list(self.trials):
+            trial.forget(self, data)
         for data in list(self.clusters):
             there = self.cluster_at(data)
             if there is not None and self.text(f"{there.config}/start.conf") in ("", "auto\n"):

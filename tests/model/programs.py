@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.server import Completed
-from tests.model import passwords
+from tests.model import passwords, trial
 from tests.model.clients import leads
 from tests.model.cluster import CLIENT_KINDS, Cluster
 from tests.model.configuration import HBA
@@ -69,6 +69,8 @@ def _shell(machine: Machine, call: Call) -> Completed:
 
 def _kill(machine: Machine, call: Call) -> Completed:
     signal, pid = call.argv[1], int(call.argv[2])
+    if signal == "-QUIT":
+        return done() if trial.end(machine, pid) else failed("no such process")
     for cluster in machine.running():
         if signal == "-HUP" and cluster.pid == pid:
             with machine.effect("had the rules read again"):
@@ -188,6 +190,7 @@ def _pg_upgrade(machine: Machine, call: Call) -> Completed:
     ):
         return failed("the source cluster was not shut down cleanly")
     assert "default_transaction_read_only" not in machine.text(f"{new.data}/postgresql.auto.conf")
+    assert not machine.trials, "a schema trial's server holds pg_upgrade's port"
     machine.put(f"{new.data}/pg_upgrade_output.d/run/log/pg_upgrade.log", b"fine\n")
     with machine.effect("pg_upgrade began to link"):
         machine.path(f"{old.data}/global/pg_control").rename(machine.path(f"{old.data}/{LINKED}"))
@@ -197,7 +200,14 @@ def _pg_upgrade(machine: Machine, call: Call) -> Completed:
     return done("Performing Upgrade\nUpgrade Complete\n")
 
 
+def _psql(machine: Machine, call: Call) -> Completed:
+    of_a_file = any(word.startswith("--file=") for word in call.argv)
+    return trial.statements(machine, call) if of_a_file else psql(machine, call)
+
+
 def _pg_ctl(machine: Machine, call: Call) -> Completed:
+    if "start" in call.argv:
+        return trial.start(machine, call)
     raise AssertionError("a cluster that its unit does not know of")
 
 
@@ -214,7 +224,11 @@ def _vacuumdb(machine: Machine, call: Call) -> Completed:
 
 LINKED = "global/pg_control.old"
 PROGRAMS: dict[str, Callable[[Machine, Call], Completed]] = {
-    "psql": psql,
+    "psql": _psql,
+    "initdb": trial.initdb,
+    "pg_dump": trial.dump,
+    "pg_dumpall": trial.dump,
+    "pg_restore": trial.restore,
     "systemctl": systemctl,
     "systemd-run": systemd_run,
     "getent": _getent,

@@ -125,6 +125,12 @@ def _catalogs(asked: Asked, sql: str) -> list[Row]:
     ]
 
 
+@TABLE.query("AS whole_digest")
+def _whole(asked: Asked, sql: str) -> list[Row]:
+    made = sorted(name for name in asked.cluster.catalog if name.startswith("table "))
+    return [{"whole_digest": ",".join(made) if "FROM pg_class" in sql else "", "relations": len(made)}]
+
+
 @TABLE.query("WITH found(class, id, hash) AS")
 def _definitions(asked: Asked, sql: str) -> list[Row]:
     """Tables that clients made; `table made` in the catalog."""

@@ -16,7 +16,7 @@ from tests.unit.example_config import config
 
 BEGAN = 1_700_000_000.0
 DATABASE = {
-    "version": "15.4", "systemIdentifier": "7300000000000000001", "glibc": "glibc 2.36", "icu": {"15": "72"}, "dataBytes": 10_000_000_000,
+    "version": "15.4", "binaries": {"15": "15.4", "17": "17.4"}, "systemIdentifier": "7300000000000000001", "glibc": "glibc 2.36", "icu": {"15": "72"}, "dataBytes": 10_000_000_000,
     "freeBytes": 90_000_000_000, "freeInodes": 5_000_000, "memoryBytes": 16_000_000_000, "maxConnections": 100,
     "reservedConnections": 3, "clientSessions": {"10.77.0.21": 10, "10.77.0.23": 5},
 }  # fmt: skip
@@ -32,7 +32,7 @@ def facts(role: Role) -> dict[str, Any]:
         seen.update(
             {
                 **dict.fromkeys(DATABASE, nothing),
-                **{key: DATABASE[key] for key in ("glibc", "icu", "freeBytes", "freeInodes")},
+                **{key: DATABASE[key] for key in ("binaries", "glibc", "icu", "freeBytes", "freeInodes")},
             }
         )
     return seen

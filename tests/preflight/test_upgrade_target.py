@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agent import pg_upgrade
+from agent import pg_upgrade, trial, trial_mark
 from agent.check_names import CheckName
 from agent.checks.upgrade_check import REPORTS, worded
 from tests.preflight.databases import BINARIES, Database, running
@@ -192,3 +193,28 @@ def test_views_on_what_an_extension_makes_again(standby: Database) -> None:
     _promoted(standby, "DROP VIEW slow")
     assert standby.found(CheckName.EXTENSION_DEPENDENTS) == []
     _promoted(standby, "DROP VIEW since; DROP EXTENSION pg_stat_statements")
+
+
+def test_what_the_schema_trial_came_to(standby: Database, state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trial that found something, and that nobody hears of until the night, is none."""
+    monkeypatch.setattr(trial, "RECORD", str(state / "trial.json"))
+    result = standby.look(CheckName.SCHEMA_TRIAL)
+    assert result.unseen is not None and "not tried yet: `prepare` does it" in result.unseen
+    with standby.sight(side="DB_A") as sight:
+        mark = trial_mark.take(sight, sight.server, sight.new, 1).text
+    record = {"mark": mark, "found": []}
+    (state / "trial.json").write_text(json.dumps(record))
+    assert standby.found(CheckName.SCHEMA_TRIAL) == []
+    (state / "trial.json").write_text(json.dumps({**record, "found": ["shop: TABLE public items: no -- drop it"]}))
+    assert standby.found(CheckName.SCHEMA_TRIAL) == ["shop: TABLE public items: no -- drop it"]
+    (state / "trial.json").write_text(json.dumps(record))
+    _promoted(standby, "CREATE TABLE made_since (id int)")
+    result = standby.look(CheckName.SCHEMA_TRIAL)
+    assert result.unseen is not None and "changed since the schema was tried" in result.unseen
+    _promoted(standby, "DROP TABLE made_since")
+
+
+def test_before_there_is_a_db_a_the_schema_trial_says_when(database: Database) -> None:
+    """On the first day nothing can be tried; silence would look like a trial that went well."""
+    result = database.look(CheckName.SCHEMA_TRIAL)
+    assert result.unseen is not None and "standby" in result.unseen

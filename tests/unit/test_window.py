@@ -263,6 +263,9 @@ def test_deadlines() -> None:
     assert plain.of("db1-client-gate", Phase.READONLY) == ANY_STEP + 7
     assert plain.of("db2-sessions-online", Phase.READONLY) == ANY_STEP + 7
     assert plain.of("db1-ready", Phase.READONLY) == ANY_STEP + 3
+    of_db_a = Deadlines(limits, target="db-a")
+    assert of_db_a.of("db1-ready", Phase.READONLY) == of_db_a.of("db-a-ready", Phase.UPGRADE) == ANY_STEP + 3
+    assert of_db_a.of("db-a-ready", Phase.READONLY) == ANY_STEP + 3 + 100, "a schema that is tried again"
     assert plain.of("db-a-database", Phase.UPGRADE) == 100 + UPGRADE_MARGIN
     assert plain.of("db-a-database", Phase.PREPARE) > 5000
     balancing = LoadBalancer.model_validate({"drainSeconds": 400, "healthySeconds": 200})
