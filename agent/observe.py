@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
-from agent import client_rules, journal, way_back
+from agent import client_rules, journal, statistics, way_back
 from agent.client_sessions import CLIENTS
 from agent.cluster import Cluster, from_desired
 from agent.detached import Run
@@ -23,6 +23,8 @@ from agent.states import Verb
 from agent.subscriber import Subscriber
 from agent.target import TARGET_FILE
 
+# Databases that are asked for their statistics at once.
+STATISTICS_AT_ONCE = 4
 # One connection, one statement, no transaction id: a fence is proved by the next one.
 QUERY = f"""
 WITH here AS (
@@ -69,6 +71,7 @@ def observe(desired: Mapping[str, Any], server: Server) -> Facts:
         }
         facts["target"] = _seen(_target, onlooker)
         facts["stream"] = _seen(_stream, desired, clusters[-1], onlooker)
+        facts["statistics"] = _seen(_statistics, desired, clusters[-1], onlooker)
     return facts
 
 
@@ -144,6 +147,12 @@ def _stream(desired: Mapping[str, Any], cluster: Cluster, server: Server) -> Fac
     target = OtherSide.from_desired(asked["otherSide"], server, cluster.program("psql"))
     seen = way_back.seen_on_old_primary(Subscriber(postgres, target, asked["jobs"]))
     return seen or {"ahead": way_back.ahead(postgres, asked["leaveOut"], asked["newVersion"])}
+
+
+def _statistics(desired: Mapping[str, Any], cluster: Cluster, server: Server) -> Optional[Facts]:
+    """What DB_A still lacks of them; None where nothing is owed, or nobody can be asked."""
+    postgres = Postgres(server, cluster, desired["address"])
+    return statistics.seen(postgres, STATISTICS_AT_ONCE) if postgres.is_running() else None
 
 
 def _cluster(postgres: Postgres) -> Dict[str, Any]:

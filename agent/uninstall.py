@@ -165,6 +165,7 @@ def take_away_target(target: UpgradeTarget) -> List[str]:
         return []
     progress("taking DB_A's clusters away")
     server.run("systemctl", "stop", statistics.UNIT, check=False)
+    server.run("systemctl", "reset-failed", statistics.UNIT, check=False)
     made, folders = _tablespaces(target), [server.path(folder) for folder in target.made_folders()]
     target.old.stop()
     new_cluster.remove(target)

@@ -158,6 +158,30 @@ def _of_target(desire: Desire, facts: Facts) -> Iterator[str]:
         # Over the socket of a sealed DB_A only pg_upgrade and its kind come in.
         yield from _of_gate(desire, gate, cluster, socket_counts=False)
     yield from _of_stopped(desire, _cluster(facts, other), other)
+    if gate is Gate.OPEN:
+        yield from _of_statistics(facts)
+
+
+def _of_statistics(facts: Facts) -> Iterator[str]:
+    """What slow queries are then asked about last. While they are gathered nothing is amiss."""
+    found = known(facts.get("statistics"))
+    if found.get("state") == "failed":
+        without = "; ".join(without_statistics(found)) or "what failed has them by now"
+        yield (
+            f"tables that could not be analyzed have no statistics ({without}): journalctl -u pgleap-statistics there says why of each"
+        )
+    elif found.get("state") == "owed":
+        yield "its statistics are not whole, and nobody gathers them: what did was ended"
+
+
+def without_statistics(found: Facts) -> list[str]:
+    """Each database that has tables without statistics: how many, and the largest by name."""
+    sentences = []
+    for name, one in found.get("without", {}).items():
+        more = one["tables"] - len(one["largest"])
+        listed = ", ".join(one["largest"]) + (f" and {more} more" if more else "")
+        sentences.append(f"{name}: {one['tables']} table{'s' if one['tables'] != 1 else ''}, {listed}")
+    return sentences
 
 
 def _of_replica(desire: Desire, facts: Facts) -> Iterator[str]:

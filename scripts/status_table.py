@@ -14,7 +14,7 @@ from agent import advice
 from agent.states import Phase
 from components.phases import MoveRefusedError, check_move
 from components.settings import Role, Server, Settings
-from scripts.drift import Facts, Seen, is_standby, known, state_of
+from scripts.drift import Facts, Seen, is_standby, known, state_of, without_statistics
 from scripts.way_back import WayBack
 
 # Where no terminal says how wide it is: a log, a pipe.
@@ -33,6 +33,8 @@ def show(
     console.print(f"Phase [bold]{settings.phase}[/bold] in round {settings.round} ({reached})")
     console.print(_databases(settings, seen))
     console.print(_clients(settings, seen))
+    for sentence in statistics(seen):
+        console.print(escape(sentence))
     _show_way_back(console, way_back, repair(settings, seen, finished))
     if not drift:
         console.print(f"No drift: every server is as {settings.phase} has it.")
@@ -41,6 +43,18 @@ def show(
     for sentence in drift:
         console.print(f"  - {escape(sentence)}")
     console.print(f"To repair: {repair(settings, seen, finished)}")
+
+
+def statistics(seen: Mapping[str, Seen]) -> Iterable[str]:
+    """Where some are still to be gathered, and for what there are none yet. Pure."""
+    for name, one in seen.items():
+        found = known(one.facts.get("statistics")) if one.facts is not None else {}
+        if not found:
+            continue
+        state = {"running": "being gathered", "failed": "failed in part", "owed": "owed, and not being gathered"}[
+            found["state"]
+        ]
+        yield f"Statistics on {name}: {state}; none yet: {'; '.join(without_statistics(found)) or 'nowhere'}"
 
 
 def repair(settings: Settings, seen: Mapping[str, Seen], finished: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from agent import statistics
 from agent.__main__ import act
 from agent.client_rules import with_rules
 from agent.journal import JOURNAL_FILE, Authority, Fence, Journal
@@ -174,6 +175,16 @@ def test_names_tasks_and_units(server: FakeServer) -> None:
         "loaded": "loaded", "active": "inactive", "type": "simple", "held": True, "ranBefore": True,
     }  # fmt: skip
     assert facts["units"] == {"pgleap-statistics.service": "active"}
+
+
+def test_statistics_that_are_owed(primary: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A unit that failed was gone, and what it had not done looked done."""
+    assert observe(DATABASE, primary)["statistics"] is None
+    write(primary, statistics.OWED_FILE, '{"owed": true}')
+    monkeypatch.setattr("agent.postgres.Postgres.rows", lambda *_: [])
+    for said, state in (("active", "running"), ("activating", "running"), ("failed", "failed"), ("inactive", "owed")):
+        primary.programs["systemctl"] = answers(said)
+        assert observe(DATABASE, primary)["statistics"] == {"state": state, "without": {}}
 
 
 def test_a_rebuild_under_way_and_one_that_refused(server: FakeServer) -> None:

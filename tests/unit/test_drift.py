@@ -14,6 +14,7 @@ from scripts.drift import Seen, drifts
 from scripts.fleet_ssh import NOT_INSTALLED, Answer
 from scripts.raw_config import raw_config
 from scripts.status import read_answer, to_look_at
+from scripts.status_table import statistics
 from tests.unit.example_config import config
 
 Fleet = dict[str, Any]
@@ -274,3 +275,37 @@ def test_the_config_is_read_as_pulumi_lists_it() -> None:
     listed["pgleap:password"] = {"secret": True}
     listed["aws:region"] = {"value": "eu-west-1"}
     assert Settings.from_config(raw_config(listed)) == Settings.from_config(config())
+
+
+WITHOUT = {
+    "app": {"tables": 7, "largest": ["public.a", "public.b"]},
+    "zeta": {"tables": 1, "largest": ["public.z"]},
+}
+TOLD = "app: 7 tables, public.a, public.b and 5 more; zeta: 1 table, public.z"
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "without", "said"),
+    [
+        (
+            "cutover", "failed", WITHOUT,
+            f"db-a: tables that could not be analyzed have no statistics ({TOLD}): journalctl -u pgleap-statistics there says why of each",
+        ),
+        ("replicas", "owed", WITHOUT, "db-a: its statistics are not whole, and nobody gathers them: what did was ended"),
+        ("cutover", "running", WITHOUT, None),
+        ("upgrade", "owed", WITHOUT, None),
+    ],
+)  # fmt: skip
+def test_statistics_that_nobody_gathers(phase: str, state: str, without: dict[str, Any], said: str | None) -> None:
+    """Databases without any answered as if they were down, and nothing but one unit's journal said so."""
+    assert changed(phase, "db-a", "statistics", {"state": state, "without": without}) == ([said] if said else [])
+    assert changed(phase, "db-a", "statistics", None) == []
+    assert changed(phase, "db-a", "statistics", NOT_SEEN) == []
+
+
+def test_status_shows_what_has_none_yet() -> None:
+    """While they are gathered it is no drift, and the first hour's slow queries are explained by it all the same."""
+    facts = {"db-a": Seen({"statistics": {"state": "running", "without": WITHOUT}}), "db1": Seen({"statistics": None})}
+    assert list(statistics({**facts, "web1": Seen({}), "db2": Seen(None, "gone")})) == [
+        "Statistics on db-a: being gathered; none yet: " + TOLD
+    ]
