@@ -22,7 +22,6 @@ RECORD = f"{STATE_FOLDER}/schema-trial.json"
 CONFLICT = "conflict with recovery"
 AGAIN_SECONDS = 1.0
 MOST_KEPT, MOST_TOLD = 200, 20
-EXPECTED = "every object of the old cluster to be restored into the new version's, as pg_upgrade does it in the window"
 
 
 class _Late(Exception):
@@ -48,7 +47,7 @@ def refuse(record: Mapping[str, Any], new: Cluster) -> None:
     if found:
         more = [f"and {len(found) - MOST_TOLD} more"] if len(found) > MOST_TOLD else []
         raise Refusal(
-            EXPECTED,
+            "every object of the old cluster to be restored into the new version's, as pg_upgrade does it in the window",
             "; ".join([*found[:MOST_TOLD], *more]),
             f"mend each on the old primary (what stands behind -- says how), then run `pulumi up` again: it tries again. On DB_A all of"
             f" PostgreSQL {new.version}'s words are in {record['logs']}",

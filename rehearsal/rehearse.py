@@ -8,13 +8,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from rehearsal import after, facts, recording, stage
+from rehearsal.data import own_faults
 from rehearsal.data.compare import Fingerprint, differences, emptied, fingerprint
 from rehearsal.data.definitions import Definitions, changed, definitions
 from rehearsal.data.fill import LEDGER_DATABASES
-from rehearsal.engine.project import Outcome
+from rehearsal.engine.project import CommandFailedError, Outcome
 from rehearsal.foreseen import Foreseen, ask
 from rehearsal.lab.fleet import ORDINARY
-from rehearsal.lab.place import Place, Report
+from rehearsal.lab.place import LabError, Place, Report
 from rehearsal.report.model import Comparison, Move
 from rehearsal.stage import Stage, Wanted
 from rehearsal.traffic import install
@@ -37,7 +38,7 @@ class Judgement:
     """What a rehearsal saw. `began` and `ended` are in seconds since the epoch, from the fleet that stands to the last write looked up.
 
     `online` are the servers that it is judged on; `notes` (how the fleet is not as in its config), `restored` (the schemas given) and
-    `not_rehearsed` are told and no faults.
+    `not_rehearsed` are told and no faults; what of the schemas `fails` in the window as well is one.
     """
 
     online: tuple[str, ...] = ONLINE
@@ -48,6 +49,7 @@ class Judgement:
     restored: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     not_rehearsed: list[str] = field(default_factory=list)
+    fails: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     outage: Outage | None = None
@@ -88,7 +90,7 @@ class Judgement:
 
     def complaints(self) -> list[str]:
         """Why this rehearsal failed, in sentences; empty if it succeeded."""
-        found = [f"content differs: {one}" for one in self.differing]
+        found = [*self.fails, *(f"content differs: {one}" for one in self.differing)]
         found += self.wrong
         if self.ledger is None or not self.ledger.whole:
             missing = (
@@ -116,7 +118,10 @@ def rehearse(it: Stage, show: Show, report: Report, until: str = FORWARD[-1]) ->
     for phase in FORWARD[: FORWARD.index(until) + 1]:
         if phase == "readonly":
             judged.foreseen = ask(it)
-        move(it, phase, None, judged, show, report)
+        if phase == "prepare":
+            prepare(it, judged, show, report)
+        else:
+            move(it, phase, None, judged, show, report)
         judged.wrong += after.wrong_with_load_balancer(it, phase)
         if phase == "upgrade":
             compare(it, judged, report)
@@ -132,12 +137,32 @@ def rehearse(it: Stage, show: Show, report: Report, until: str = FORWARD[-1]) ->
     return judged
 
 
+def prepare(it: Stage, judged: Judgement, show: Show, report: Report) -> None:
+    """The first move. Raises LabError if the schema trial refuses it: of a schema that was given that is no fault of the lab's."""
+    try:
+        move(it, "prepare", None, judged, show, report)
+    except CommandFailedError as failed:
+        found = [*judged.fails, *own_faults.of_trial(failed.outcome.said)]
+        if not found:
+            raise
+        raise LabError(
+            "\n".join(
+                [
+                    "Expected schemas that pg_upgrade can restore. Found, by the schema trial in `prepare`, as your own fleet's would find it:",
+                    *found,
+                    "To do: what stands behind each --, on your old primary; then make the file anew and rehearse again.",
+                ]
+            )
+        ) from failed
+
+
 def judgement(it: Stage) -> Judgement:
     """An empty one, for this stage."""
     return Judgement(
         it.fleet.online,
         restored=[one.sentence for one in it.restored],
         not_rehearsed=[line for one in it.restored for line in one.not_rehearsed],
+        fails=[line for one in it.restored for line in one.fails_in_window],
     )
 
 

@@ -1,7 +1,8 @@
 """A real catalog in the lab: a file of `pg_dump --schema-only` restored into a database of its own, and what of it was not.
 
 Roles that it names are made, without a login. What the lab cannot have (an extension that its image lacks, a tablespace, a setting of a newer
-pg_dump) fails by itself, and is told with the objects that needed it: the rest is rehearsed.
+pg_dump) fails by itself, and is told with the objects that needed it: the rest is rehearsed. What fails over the schema itself would
+fail in the window, too (own_faults), and is told so.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rehearsal.asked import Dump
+from rehearsal.data import own_faults
 from rehearsal.data.fill import Psql
 from rehearsal.lab.place import LabError
 
@@ -51,10 +53,11 @@ UNION ALL SELECT 'extensions', count(*) FROM pg_extension WHERE extname <> 'plpg
 
 @dataclass(frozen=True)
 class Failed:
-    """A statement that the lab refused: which object it was to make, as `TYPE schema.name`, and what was said."""
+    """A statement that the lab refused: which object it was to make, as `TYPE schema.name`, and what was said. `own`: over the schema itself."""
 
     what: str
     message: str
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,18 @@ class Restored:
     def not_rehearsed(self) -> list[str]:
         """What of it is not, in sentences; none if all of it is."""
         said = [f"{self.database}: the extension {name} is not in the lab's image" for name in self.extensions_missing]
-        said += [f"{self.database}: {one.what}: {one.message}" for one in self.failed[:MOST_TOLD]]
-        if len(self.failed) > MOST_TOLD:
-            said.append(f"{self.database}: and {len(self.failed) - MOST_TOLD} statements more that were refused")
+        lacking = [one for one in self.failed if not one.own]
+        said += [f"{self.database}: {one.what}: {one.message}" for one in lacking[:MOST_TOLD]]
+        if len(lacking) > MOST_TOLD:
+            said.append(f"{self.database}: and {len(lacking) - MOST_TOLD} statements more that were refused")
         return said
+
+    @property
+    def fails_in_window(self) -> list[str]:
+        """What of it would stop pg_upgrade, in sentences: nothing that the lab lacks."""
+        return [
+            f"{own_faults.IN_THE_WINDOW}: {self.database}: {one.what}: {one.message}" for one in self.failed if one.own
+        ]
 
 
 def restore(psql: Psql, psql_on: Callable[[str, str], str], dump: Dump) -> Restored:
@@ -164,7 +175,8 @@ def failed(printed: str, text: str, missing: Sequence[str]) -> list[Failed]:
             for name in missing
         ):
             continue
-        found.append(Failed(what, error["message"]))
+        more = printed[error.end() :].partition("\npsql:")[0]
+        found.append(Failed(what, error["message"], own_faults.is_own(error["message"], more, text, missing)))
     return found
 
 
