@@ -15,6 +15,7 @@ from components.engine_options import LeftOutError, check_whole
 from components.fleet import Fleet
 from components.fleet_args import FleetArgs
 from components.instances import on_destroy
+from components.interrupted import end_quietly
 from components.phases import MoveRefusedError, check_move, check_taken_back
 from components.rehearsal import Rehearsal
 from components.stack_config import load
@@ -24,6 +25,8 @@ from components.step import Reach
 # hears it, and a window waits 0.4 s (twelve servers, two cores).
 pulumi.log.debug = lambda *_, **__: None
 
+if __name__ == "__main__":  # and not in a test's own process
+    end_quietly()
 try:
     check_whole(ancestors(), os.environ)
 except LeftOutError as left_out:

@@ -6,6 +6,7 @@ A program sees the environment of the process that serves it, not that of the en
 
 import asyncio
 import itertools
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -24,6 +25,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 _PROGRAM = Path(__file__).with_name("program.py")
 _LONGEST_LINE = 1 << 20
+_INTERRUPTED_SECONDS = 2.0
 
 
 class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
@@ -76,9 +78,9 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
             yield response
 
     async def Cancel(self, request: empty_pb2.Empty, context: Context) -> empty_pb2.Empty:
-        """Ends the engine's programs."""
+        """Interrupts the engine's programs, as the real language host does when a step has failed."""
         for child in self._running.get(self._engines.address(context.peer()), set()):
-            child.terminate()
+            child.send_signal(signal.SIGINT)
         return empty_pb2.Empty()
 
     async def Run(self, request: language_pb2.RunRequest, context: Context) -> language_pb2.RunResponse:
@@ -103,11 +105,15 @@ class PythonHost(language_pb2_grpc.LanguageRuntimeServicer):
             child.stdin.write(request.SerializeToString())
             child.stdin.write_eof()
             log = self._engines.log(peer)
-            await asyncio.gather(
+            said = asyncio.gather(
                 _forward(child.stdout, log, next(self._streams)), _forward(child.stderr, log, next(self._streams))
             )
+            await asyncio.shield(said)
             status = await child.wait()
         except asyncio.CancelledError:
+            # The engine does not wait for a program that it had interrupted. What that still says is heard, as the real host's is.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(said, _INTERRUPTED_SECONDS)
             with suppress(ProcessLookupError):
                 child.kill()
             await child.wait()

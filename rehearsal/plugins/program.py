@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import runpy
+import signal
 import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -75,6 +76,8 @@ def _users_part(entry: Path) -> str:
 
 
 if __name__ == "__main__":
+    # Whoever serves the plug-ins in the background has them ignore it, and what they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.argv[2:]:
         os.getppid = partial(int, sys.argv[2])
     status = main(sys.argv[1])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from agent.journal import Authority, must_read
+from rehearsal.plugins.engines import Log
 from tests.components.simulation import Fault, Hold
 from tests.components.stack import FORWARD, Stack
 from tests.unit.example_config import config
@@ -75,6 +77,25 @@ def test_the_connection_drops_half_way_and_the_server_goes_on(
     again = stack.up(phase)
     assert again.exit == 0, again.said
     assert stack.unchanged().exit == 0
+
+
+def test_a_failed_step_is_all_that_a_failed_up_tells_of(stack_at: StackAt, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The language host interrupts the program then: twenty-five lines of its traceback stood between a tired person and the refusal."""
+    printed = []
+
+    async def heard(log: Log, message: str, *_: Any, **__: Any) -> None:
+        printed.append(message)
+
+    stack = stack_at("prepare")
+    stack.fleet.faults[("web1", "hosts-file")] = Fault.BEFORE
+    # The engine has stopped listening by then to a language host that is no process of its own; it shows what its own one prints.
+    monkeypatch.setattr(Log, "write", heard)
+    failed = stack.up("readonly")
+    assert failed.exit != 0
+    assert "Program exited" not in failed.said
+    assert [line for line in printed if "pgleap: refused" in line] or "pgleap: refused" in failed.said
+    assert "KeyboardInterrupt" not in "".join(printed)
+    assert "Traceback" not in "".join(printed)
 
 
 def test_going_back_while_the_gate_is_still_closing(stack_at: StackAt) -> None:

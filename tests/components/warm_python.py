@@ -18,14 +18,18 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 CLIENT = """#!{python} -IS
-import json, os, socket, sys
+import json, os, signal, socket, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 with socket.socket(socket.AF_UNIX) as asked:
     asked.connect({address!r})
     socket.send_fds(asked, [json.dumps([os.getcwd(), sys.argv[1:]]).encode()], [0, 1, 2])
+    program = int.from_bytes(asked.recv(8), "big")
+    signal.signal(signal.SIGINT, lambda *_: os.kill(program, signal.SIGINT))
     status = asked.recv(1)
 sys.exit(status[0] if status else 1)
 """
@@ -60,11 +64,24 @@ def serve(listening: socket.socket) -> None:
             listening.close()
             folder, arguments = json.loads(message)
             threading.Thread(target=end_with, args=(asked,), daemon=True).start()
-            asked.send(bytes([run(folder, arguments, streams)]))
-            os._exit(0)
+            asked.send(os.getpid().to_bytes(8, "big"))
+            tell_status(asked)
+            os._exit(run(folder, arguments, streams))
         for stream in streams:
             os.close(stream)
         asked.close()
+
+
+def tell_status(asked: socket.socket) -> None:
+    """Whoever ends this process at once, ends the one who asked with the same status."""
+    end = os._exit
+
+    def ended(status: int) -> NoReturn:
+        with suppress(OSError):
+            asked.send(bytes([status]))
+        end(status)
+
+    os._exit = ended
 
 
 def end_with(asked: socket.socket) -> None:
