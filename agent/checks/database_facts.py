@@ -6,7 +6,7 @@ import os
 import re
 from typing import Any, Callable, Dict, Optional
 
-from agent import amounts
+from agent import amounts, trial
 from agent.checks import room, versions
 from agent.checks.check import OLD_DATABASES, Side
 from agent.checks.each_database import in_each
@@ -116,6 +116,15 @@ def _large_objects(sight: Sight) -> int:
     return sum(int(row["objects"]) for row in in_each(sight, amounts.IN_A_DATABASE))
 
 
+@_on(Side.TARGET)
+def _trial_seconds(sight: Sight) -> Optional[float]:
+    """What the schema trial took to dump and restore all definitions; None if there was none, or if not all could be restored."""
+    record = trial.last(sight.whole_server)
+    if record is None or record["found"]:
+        return None
+    return round(float(record["seconds"]["dump"]) + float(record["seconds"]["restore"]), 2)
+
+
 @_on(*_RUNNING)
 def _max_connections(sight: Sight) -> int:
     return int(sight.settings()["max_connections"])
@@ -158,6 +167,7 @@ LOOKS: Dict[str, Look] = {
     "relations": _relations,
     "mostRelations": _most_relations,
     "largeObjects": _large_objects,
+    "trialSeconds": _trial_seconds,
     "maxConnections": _max_connections,
     "reservedConnections": _reserved_connections,
     "clientSessions": _client_sessions,

@@ -52,4 +52,5 @@ def shape(settings: Settings, said: Mapping[str, Said]) -> Shape:
         online=len(settings.with_role(Role.ONLINE)),
         cores=int(machine["cores"] or 0),
         memory_bytes=int(machine["memoryBytes"] or 0),
+        trial_seconds=float((target.fact("trialSeconds") if target is not None else None) or 0),
     )

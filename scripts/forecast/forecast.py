@@ -99,10 +99,19 @@ def forecast(runs: Sequence[Run], shape: Shape) -> Forecast:
             for run, weight in zip(runs, weights, strict=True)
             if name in run.parts or run.ended == "cutover"
         ]
+        measured += _trial(name, shape, now)
         model = fit(prior.figures(name), measured)
         parts.append(Part(name, model.median(now), model.bad(now)))
     alike, true_data = sum(weight == 1 for weight in weights), sum(run.true_data for run in runs)
     return Forecast(tuple(parts), shape, len(runs), alike, tuple(_beyond(runs, shape)), true_data)
+
+
+def _trial(part: str, shape: Shape, now: Mapping[str, float]) -> list[Measured]:
+    """The schema trial, as a measurement of the upgrade: on DB_A, of the very definitions. What it does not do is as it is believed."""
+    if part != prior.DATABASE or not shape.trial_seconds:
+        return []
+    rest = sum(each * now[name] for name, each in prior.UPGRADE.items() if name in prior.NOT_TRIED)
+    return [Measured(now, shape.trial_seconds + rest, 1.0, TRUE_DATA)]
 
 
 def unlike(one: Shape, other: Shape) -> int:

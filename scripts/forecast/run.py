@@ -24,6 +24,7 @@ class Shape(_Kept):
     `databases` (template1 among them), `relations` and `large_objects` are counted as agent/amounts.py has it, `most_relations` are those of
     the database that has the most; `bytes` are the data directory's. `cores` and `memory_bytes` are DB_A's, 0 where they are not known. `servers` are those
     that have steps of their own, which the engine looks at, `online` those whose hosts files the end of the outage waits for.
+    `trial_seconds` are those in which DB_A dumped and restored all definitions ahead (agent/trial.py), 0 where it has not.
     """
 
     old: int
@@ -39,6 +40,7 @@ class Shape(_Kept):
     online: int = Field(ge=0)
     cores: int = Field(default=0, ge=0)
     memory_bytes: int = Field(default=0, ge=0)
+    trial_seconds: float = Field(default=0, ge=0)
 
 
 class Run(_Kept):

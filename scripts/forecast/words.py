@@ -24,14 +24,21 @@ def rests_on(found: Forecast) -> list[str]:
         f"{told(shape.databases, shape.relations, shape.large_objects)},"
         f" {shape.bytes / 1e9:.1f} GB, pg_upgrade --{shape.transfer_mode} --jobs {shape.jobs}"
     )
+    tried = (
+        [f"DB_A dumped and restored these very definitions in {shape.trial_seconds:.1f} s (the schema trial)."]
+        if shape.trial_seconds
+        else []
+    )
     if not found.runs:
         return [
             f"For {amount}.",
+            *tried,
             "It rests on no window of yours: these are the lab's figures. Rehearse before you promise anything.",
         ]
     windows = "one window" if found.runs == 1 else f"{found.runs} windows"
     lines = [
         f"For {amount}.",
+        *tried,
         f"It rests on {windows}; of these {found.alike} had the same versions, transfer mode and size of DB_A's machine.",
     ]
     if found.true_data:

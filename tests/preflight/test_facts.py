@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agent import trial
 from agent.checks import database_facts, facts
 from agent.checks.sight import Sight
 from agent.server import Server
@@ -32,6 +34,7 @@ def test_of_a_database_server(database: Database) -> None:
         assert client.stdin is not None
         client.stdin.close()
     assert found.keys() == facts.LOOKS.keys() | database_facts.LOOKS.keys()
+    assert found.pop("trialSeconds") is None, "it is DB_A's"
     assert not [
         name for name, value in found.items() if value is None or (isinstance(value, dict) and "unseen" in value)
     ]
@@ -49,6 +52,17 @@ def test_of_a_database_server(database: Database) -> None:
     assert (found["maxConnections"], found["reservedConnections"]) == (100, 3)
     assert found["memoryBytes"] > 2**28
     assert seen(database, "old replica")["walBytesPerSecond"] is None
+
+
+def test_of_the_schema_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The largest part of the night, measured; a trial that broke off measured nothing."""
+    monkeypatch.setattr(trial, "RECORD", str(tmp_path / "trial.json"))
+    for found, told in (([], 3.5), (["shop: no"], None)):
+        (tmp_path / "trial.json").write_text(
+            json.dumps({"found": found, "seconds": {"dump": 1.25, "restore": 2.25, "all": 6.0}})
+        )
+        with Sight(desired(tmp_path, side="DB_A"), Server()) as sight:
+            assert facts.seen(sight)["trialSeconds"] == told
 
 
 def test_of_other_servers(tmp_path: Path) -> None:
