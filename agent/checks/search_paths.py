@@ -16,7 +16,7 @@ from agent.checks.wording import few
 from agent.report import Refusal
 
 ROWS = 100
-# Expressions that an INSERT or UPDATE evaluates, and that call functions in a language whose bodies are looked up when they run.
+# Expressions that an INSERT, an UPDATE or ANALYZE evaluates, and that call functions in a language whose bodies are looked up when they run.
 EXPRESSIONS = """
 WITH RECURSIVE own AS (
   SELECT p.oid FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang WHERE p.oid >= 16384 AND l.lanname NOT IN ('internal', 'c')
@@ -43,11 +43,17 @@ WITH RECURSIVE own AS (
   UNION ALL SELECT 'the partition key', h.inhrelid, pg_get_partition_constraintdef(h.inhrelid), c.functions
   FROM calling c JOIN pg_partitioned_table p ON c.classid = 'pg_class'::regclass AND p.partrelid = c.objid
   JOIN pg_inherits h ON h.inhparent = p.partrelid
+  /* statistics */
 )
 SELECT f.what, format('%I.%I', n.nspname, r.relname) AS table, f.expression, f.functions
 FROM found f JOIN pg_class r ON r.oid = f.relid JOIN pg_namespace n ON n.oid = r.relnamespace
-WHERE r.relkind = 'r' AND r.relpersistence <> 't' AND f.expression <> '' ORDER BY 2, 1"""
+WHERE r.relkind IN ('r', 'm') AND r.relpersistence <> 't' AND f.expression <> '' ORDER BY 2, 1"""
 
+# From this version on statistics can be of expressions.
+STATISTICS_SINCE = 14
+STATISTICS = """UNION ALL SELECT 'the statistics ' || quote_ident(e.stxname), e.stxrelid, array_to_string(pg_get_statisticsobjdef_expressions(e.oid), ', '),
+    c.functions
+  FROM calling c JOIN pg_statistic_ext e ON c.classid = 'pg_statistic_ext'::regclass AND e.oid = c.objid"""
 # From this version on REFRESH, too, has pg_catalog alone.
 REFRESHED_WITHOUT = 17
 # No longer than this for each: it would be asked for rows that are not wanted.
@@ -64,8 +70,9 @@ WITH RECURSIVE own AS (
     JOIN pg_class c ON c.oid = d.refobjid AND c.relkind = 'v'
 ), calling AS (
   SELECT r.view, string_agg(DISTINCT f.oid::regprocedure::text, ', ') AS functions FROM reads r JOIN pg_rewrite w ON w.ev_class = r.relid
-  JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid AND d.refclassid = 'pg_proc'::regclass
-  JOIN own f ON f.oid = d.refobjid GROUP BY 1
+  JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+  LEFT JOIN pg_operator o ON d.refclassid = 'pg_operator'::regclass AND o.oid = d.refobjid
+  JOIN own f ON d.refclassid = 'pg_proc'::regclass AND f.oid = d.refobjid OR f.oid = o.oprcode GROUP BY 1
 )
 SELECT format('%I.%I', n.nspname, v.relname) AS view, rtrim(pg_get_viewdef(v.oid), '; ') AS query, c.functions
 FROM calling c JOIN pg_class v ON v.oid = c.view JOIN pg_namespace n ON n.oid = v.relnamespace ORDER BY 1"""
@@ -74,11 +81,13 @@ FROM calling c JOIN pg_class v ON v.oid = c.view JOIN pg_namespace n ON n.oid = 
 def _without_search_path(sight: Sight) -> List[str]:
     found: List[str] = []
     refreshed = sight.old.version < REFRESHED_WITHOUT <= sight.new.version
+    with_statistics = STATISTICS if sight.old.version >= STATISTICS_SINCE else ""
+    expressions = EXPRESSIONS.replace("/* statistics */", with_statistics)
     for database in sight.databases():
         session = Session(sight.server, sight.cluster.program("psql"), sight.cluster.version, sight.login(database))
         try:
             session.rows("SELECT set_config('search_path', '', false) AS path")
-            for row in session.rows(EXPRESSIONS):
+            for row in session.rows(expressions):
                 error = _error(session, row)
                 if error is not None:
                     found.append(f"{database}: {row['table']}: {row['what']} calls {row['functions']}: {error}")

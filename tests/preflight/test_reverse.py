@@ -126,16 +126,20 @@ def test_functions_that_need_a_search_path(database: Database) -> None:
         CREATE DOMAIN well AS text CHECK (is_well(VALUE)); CREATE DOMAIN very_well AS well; CREATE TABLE held (x very_well);
         CREATE TABLE parts (x text) PARTITION BY LIST (norm(x)); CREATE TABLE part_a PARTITION OF parts FOR VALUES IN ('a');
         CREATE TABLE fine (x text CHECK (innocent(x) <> ''), g text GENERATED ALWAYS AS (qualified(x)) STORED);
-        CREATE INDEX ON fine (qualified(x), innocent(x)); INSERT INTO fine VALUES ('x')"""
+        CREATE INDEX ON fine (qualified(x), innocent(x)); INSERT INTO fine VALUES ('x');
+        CREATE TABLE counted (x text); CREATE STATISTICS "of it" ON (norm(x)), (lower(x)) FROM counted;
+        CREATE MATERIALIZED VIEW seen AS SELECT x FROM indexed; CREATE INDEX seen_norm ON seen (norm(x))"""
     )
     found = database.found(CheckName.SEARCH_PATHS)
     assert [one.split(" calls")[0] for one in found] == [
         "postgres: public.checked: the constraint checked_x_check",
+        'postgres: public.counted: the statistics "of it"',
         "postgres: public.fills: the generated column g",
         "postgres: public.held: the domain of the column x",
         "postgres: public.indexed: the index public.indexed_norm_idx",
         "postgres: public.part_a: the partition key",
         "postgres: public.partial: the index public.partial_x_idx",
+        "postgres: public.seen: the index public.seen_norm",
     ]
     assert all("function helper(text) does not exist" in one for one in found)
     database.sql(
@@ -143,7 +147,7 @@ def test_functions_that_need_a_search_path(database: Database) -> None:
     )
     assert database.found(CheckName.SEARCH_PATHS) == []
     database.sql(
-        "DROP TABLE indexed, partial, checked, fills, held, parts, fine; DROP DOMAIN very_well, well; DROP FUNCTION norm, is_well, innocent, qualified, helper"
+        "DROP MATERIALIZED VIEW seen; DROP TABLE counted, indexed, partial, checked, fills, held, parts, fine; DROP DOMAIN very_well, well; DROP FUNCTION norm, is_well, innocent, qualified, helper"
     )
 
 
@@ -157,18 +161,24 @@ def test_materialized_views_that_need_a_search_path(database: Database) -> None:
         CREATE TABLE paid (a numeric); INSERT INTO paid VALUES (1);
         CREATE MATERIALIZED VIEW in_euro AS SELECT eur(a) FROM paid;
         CREATE VIEW "between" AS SELECT eur(a) AS a FROM paid; CREATE MATERIALIZED VIEW by_a_view AS SELECT sum(a) FROM "between";
+        CREATE FUNCTION same(text, numeric) RETURNS bool LANGUAGE sql STABLE AS $$SELECT $1 = c FROM rate WHERE r = $2$$;
+        CREATE OPERATOR ~~~ (LEFTARG = text, RIGHTARG = numeric, FUNCTION = same);
+        CREATE MATERIALIZED VIEW by_operator AS SELECT c ~~~ r AS s FROM rate;
         CREATE MATERIALIZED VIEW fine AS SELECT upper_of(c) FROM rate"""
     )
     found = database.found(CheckName.SEARCH_PATHS)
     assert [one.partition(" calls")[0] for one in found] == [
         "postgres: REFRESH of public.by_a_view",
+        "postgres: REFRESH of public.by_operator",
         "postgres: REFRESH of public.in_euro",
     ]
     assert all('relation "rate" does not exist' in one for one in found)
-    database.sql("ALTER FUNCTION eur(numeric) SET search_path = public")
+    database.sql(
+        "ALTER FUNCTION eur(numeric) SET search_path = public; ALTER FUNCTION same(text, numeric) SET search_path = public"
+    )
     assert database.found(CheckName.SEARCH_PATHS) == []
     database.sql(
-        """DROP MATERIALIZED VIEW in_euro, by_a_view, fine; DROP VIEW "between"; DROP TABLE rate, paid;
+        """DROP MATERIALIZED VIEW in_euro, by_a_view, by_operator, fine; DROP OPERATOR ~~~ (text, numeric); DROP FUNCTION same; DROP VIEW "between"; DROP TABLE rate, paid;
         DROP FUNCTION eur, upper_of"""
     )
 
