@@ -76,6 +76,11 @@ WITH RECURSIVE here AS (
 SELECT h.schema, h.table, h.name, h.identity, h.keyed, h.by_identity, h.key_generated, h.generated, h.owned, h.unlogged, s.blind, s.loose
 FROM here h LEFT JOIN summed s ON s.relid = h.oid ORDER BY h.oid
 """
+# Of an unlogged table of theirs, which is told itself, they are no news. There are none before 15.
+UNLOGGED_SEQUENCES = """SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'S' AND c.relpersistence = 'u' AND NOT EXISTS (SELECT FROM pg_depend d JOIN pg_class t ON t.oid = d.refobjid
+  WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+    AND t.relkind = 'r' AND t.relpersistence = 'u') ORDER BY 1"""
 LARGE_OBJECTS = 'SELECT EXISTS (SELECT FROM pg_largeobject_metadata) AS "any"'
 # From this version on a publisher refuses UPDATE and DELETE where the identity is FULL and a column generated (pg_publication.c,
 # pub_contains_invalid_column): it would have to send what a subscriber of before cannot take.

@@ -24,9 +24,10 @@ Values = Dict[Qualified, Value]
 _NEAR = """SELECT w ->> 0 AS schema, w ->> 1 AS name, greatest(s.seqmin, least(s.seqmax, (w ->> 2)::bigint)) AS last
 FROM json_array_elements({}::json) w JOIN pg_namespace n ON n.nspname = w ->> 0
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = w ->> 1 JOIN pg_sequence s ON s.seqrelid = c.oid"""
-# What a session of its own has made is nobody else's.
+# What a session of its own has made is nobody else's. An unlogged one starts anew on DB_A, as the table does that it mostly numbers; that table is
+# as it was on the old primary, and goes on from there.
 ALL = """SELECT n.nspname AS schema, c.relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind = 'S' AND c.relpersistence <> 't'"""
+  WHERE c.relkind = 'S' AND c.relpersistence = 'p'"""
 READ = in_parts(
     ALL,
     lambda names: (

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from agent import copies, coverage, functions, publisher
+from agent import configuration, copies, coverage, functions, publisher
 from agent.postgres import Postgres
 from agent.publisher import slot_of
 from agent.report import Facts
@@ -126,11 +126,15 @@ def ahead(postgres: Postgres, left_out: Sequence[str], publisher: int) -> Dict[s
 
 
 def _not_covered(postgres: Postgres, databases: Sequence[str], left_out: Sequence[str], publisher: int) -> List[str]:
-    """What the stream does not carry, by name: tables, and databases that hold large objects."""
+    """What the stream does not carry, by name: tables, sequences, and databases that hold large objects."""
     found: List[str] = []
+    asked = [coverage.QUERY, coverage.UNLOGGED_SEQUENCES, coverage.LARGE_OBJECTS]
     for database in databases:
-        rows, large = postgres.each_rows([coverage.QUERY, coverage.LARGE_OBJECTS], database)
+        rows, unlogged, large = postgres.each_rows(asked, database)
         found += coverage.not_covered(database, coverage.tables_in(rows, database, left_out, publisher))
+        found += [
+            f"{database}: the sequence {row['name']} (it is unlogged: on DB_A it starts anew)" for row in unlogged
+        ]
         if large[0]["any"]:
             found.append(f"{database}: large objects (the stream does not carry what is written to them)")
     return found
@@ -189,4 +193,17 @@ def seen_on_target(postgres: Postgres, left_out: Sequence[str], jobs: int) -> Fa
     if not postgres.server.path(publisher.BASELINE_FILE).exists():
         return {}
     uncovered = _not_covered(postgres, coverage.databases(postgres), left_out, postgres.cluster.version)
-    return {"changes": publisher.changes(postgres, jobs), "notCovered": uncovered}
+    return {"changes": publisher.changes(postgres, jobs), "notCovered": [*uncovered, *_set_since(postgres)]}
+
+
+def _set_since(postgres: Postgres) -> List[str]:
+    """What somebody set by ALTER SYSTEM on DB_A: it had the old primary's settings, and those are as they were."""
+    carried = configuration.kept(postgres.server)
+    if carried is None:
+        return []
+    ours = configuration.OF_THE_SEAL | configuration.OF_THE_SERVER | set(configuration.ALWAYS_OURS)
+    return [
+        f"{name} = {value!r}, which was set by ALTER SYSTEM on DB_A, and not on the old primary"
+        for name, value in sorted(postgres.by_alter_system().items())
+        if name not in ours and carried.by_alter_system.get(name) != value
+    ]

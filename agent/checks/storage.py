@@ -12,6 +12,7 @@ from agent.checks.check import Check, Severity, Side
 from agent.checks.each_database import in_each
 from agent.checks.sight import Sight
 from agent.checks.wording import amount, few
+from agent.coverage import UNLOGGED_SEQUENCES
 
 # A relation's file of an age at which its transaction should have shown it to others.
 ORPHAN_SECONDS = 60
@@ -55,19 +56,25 @@ def _quoted(name: str) -> str:
     return name.replace("'", "''")
 
 
+def _unlogged(sight: Sight) -> List[str]:
+    sequences = [
+        f"{row['database']}: the sequence {row['name']}, which starts anew"
+        for row in sight.everywhere(UNLOGGED_SEQUENCES)
+    ]
+    return few([*_unlogged_tables(sight), *sequences])
+
+
 def _unlogged_tables(sight: Sight) -> List[str]:
     rows = sight.everywhere(
         "SELECT format('%I.%I', n.nspname, c.relname) AS name, pg_total_relation_size(c.oid) AS bytes, c.reltuples::bigint AS rows"
         " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
         " WHERE c.relpersistence = 'u' AND c.relkind = 'r' AND pg_relation_size(c.oid) > 0 ORDER BY 2 DESC LIMIT 100"
     )
-    return few(
-        [
-            f"{row['database']}: {row['name']}, {amount(row['bytes'])}"
-            + (f", about {row['rows']} rows" if row["rows"] > 0 else "")
-            for row in sorted(rows, key=lambda row: -int(row["bytes"]))
-        ]
-    )
+    return [
+        f"{row['database']}: {row['name']}, {amount(row['bytes'])}"
+        + (f", about {row['rows']} rows" if row["rows"] > 0 else "")
+        for row in sorted(rows, key=lambda row: -int(row["bytes"]))
+    ]
 
 
 def _amounts(sight: Sight) -> List[str]:
@@ -118,9 +125,9 @@ CHECKS = (
         name=CheckName.UNLOGGED_TABLES,
         severity=Severity.WARN,
         sides=(Side.OLD_PRIMARY,),
-        why="their rows are in no WAL, so they are empty on DB_A after cutover",
-        do="see that the application fills them again, or ALTER TABLE <name> SET LOGGED (it rewrites the table under a lock)",
-        look=_unlogged_tables,
+        why="what they hold is in no WAL, so tables are empty on DB_A after cutover, and sequences give out again what they gave out before",
+        do="see that the application fills them again, or ALTER TABLE (SEQUENCE) <name> SET LOGGED (it rewrites the table under a lock)",
+        look=_unlogged,
     ),
     Check(
         name=CheckName.AMOUNTS,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from agent import coverage, functions, publisher, replica_triggers, way_back
+from agent import configuration, coverage, functions, publisher, replica_triggers, sequences, way_back
 from agent.subscriber import Subscriber
 from tests.agent.two_sides import NEEDS_POSTGRESQL, Side, Sides, two_sides
 
@@ -203,13 +203,52 @@ def test_databases_with_large_objects_are_told_ahead(sides: Sides) -> None:
     sides.both(
         "DROP TABLE IF EXISTS one; CREATE UNLOGGED TABLE cache (id int); SELECT lo_from_bytea(4711, 'x')", "shop"
     )
+    # From 15 on an unlogged table's own sequence is unlogged too.
+    sides.both("ALTER TABLE cache ADD n int GENERATED ALWAYS AS IDENTITY; CREATE SEQUENCE logged", "shop")
+    unlogged = "UNLOGGED" if sides.old.postgres.cluster.version >= 15 else ""
+    sides.both(f'CREATE {unlogged} SEQUENCE "It"', "shop")
     try:
         assert way_back.ahead(sides.old.postgres, [], 17)["notCovered"] == [
             "shop: public.cache (it is unlogged)",
+            *(['shop: the sequence public."It" (it is unlogged: on DB_A it starts anew)'] if unlogged else []),
             "shop: large objects (the stream does not carry what is written to them)",
         ]
     finally:
-        sides.both("DROP TABLE cache; SELECT lo_unlink(4711)", "shop")
+        sides.both('DROP TABLE cache; DROP SEQUENCE "It", logged; SELECT lo_unlink(4711)', "shop")
+
+
+def test_sequences_that_start_anew_on_db_a_are_not_brought_back(sides: Sides) -> None:
+    """The old primary's unlogged table has its rows still, and the next one got a number that one of them has."""
+    if sides.old.postgres.cluster.version < 15:
+        pytest.skip("no unlogged sequences before 15")
+    sides.both("CREATE UNLOGGED TABLE cache (id serial PRIMARY KEY); CREATE SEQUENCE kept", "shop")
+    try:
+        text = sides.new.postgres.execute(sequences.READ, "shop")
+        assert [name.name for name in sequences.parsed(text) if name.name in ("kept", "cache_id_seq")] == ["kept"]
+    finally:
+        sides.both("DROP TABLE cache; DROP SEQUENCE kept", "shop")
+
+
+def test_what_is_set_on_db_a_is_told(sides: Sides) -> None:
+    """A setting that saved the day on DB_A was gone on the way back, and the day's trouble with the night's."""
+    new = sides.new.postgres
+    before = {"work_mem": "65536", "random_page_cost": "2"}
+    new.server.write_json(
+        configuration.CARRIED_FILE, {"by_file": {}, "by_alter_system": before, "hba": "", "ident": ""}
+    )
+    new.server.write_json(publisher.BASELINE_FILE, {})
+    for name, value in {**before, "autovacuum": "on", "synchronous_standby_names": ""}.items():
+        sides.new.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+    try:
+        assert way_back.seen_on_target(new, [], 2)["notCovered"] == []
+        sides.new.sql("ALTER SYSTEM SET work_mem = '1GB'")
+        sides.new.sql("ALTER SYSTEM SET jit = off")
+        assert way_back.seen_on_target(new, [], 2)["notCovered"] == [
+            "jit = 'off', which was set by ALTER SYSTEM on DB_A, and not on the old primary",
+            "work_mem = '1GB', which was set by ALTER SYSTEM on DB_A, and not on the old primary",
+        ]
+    finally:
+        sides.new.sql("ALTER SYSTEM RESET ALL")
 
 
 REPLICA_TRIGGERS = """

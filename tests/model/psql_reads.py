@@ -106,6 +106,11 @@ def _tables(asked: Asked, sql: str) -> list[Row]:
     ]
 
 
+@TABLE.query("c.relkind = 'S' AND c.relpersistence = 'u'")
+def _unlogged_sequences(asked: Asked, sql: str) -> list[Row]:
+    return []
+
+
 @TABLE.query("SELECT EXISTS (SELECT FROM pg_largeobject_metadata)")
 def _large_objects(asked: Asked, sql: str) -> list[Row]:
     return [{"any": False}]

@@ -70,6 +70,17 @@ def test_unlogged_tables(database: Database) -> None:
     database.sql("DROP TABLE basket, empty")
 
 
+def test_unlogged_sequences(database: Database) -> None:
+    """Numbers that rows of a logged table have already are given out again on DB_A."""
+    if database.desired()["postgres"]["version"] < 15:
+        pytest.skip("there are none before 15")
+    database.sql(
+        "CREATE UNLOGGED SEQUENCE tickets; CREATE UNLOGGED TABLE basket (id serial); CREATE TABLE kept (id serial)"
+    )
+    assert database.found(CheckName.UNLOGGED_TABLES) == ["postgres: the sequence public.tickets, which starts anew"]
+    database.sql("DROP SEQUENCE tickets; DROP TABLE basket, kept")
+
+
 def test_amounts(database: Database) -> None:
     """A million large objects make pg_upgrade take an hour, with writes refused."""
     (before,) = database.found(CheckName.AMOUNTS)

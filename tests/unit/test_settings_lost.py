@@ -47,14 +47,14 @@ def test_the_way_back_is_there_without_any_replica() -> None:
     """The last replica died while writes were refused: a config that asks for another one would keep them refused."""
     given = without("db2", "db3", phase="prepare")
     assert Settings.from_config(given).reads_from.lost
-    with pytest.raises(SettingsError, match="pgleap:readsFrom: db2 is lost.*set readsFrom db3 && "):
+    with pytest.raises(SettingsError, match=r"pgleap:readsFrom: db2 is lost.*set readsFrom db3 && "):
         Settings.from_config(without("db2", phase="prepare"))
     assert Settings.from_config(without("db2", phase="prepare", readsFrom="db3")).reads_from.name == "db3"
 
 
 def test_no_commit_waits_for_a_lost_replica() -> None:
     """From `replicas` on every write would hang."""
-    with pytest.raises(SettingsError, match="pgleap:replication.synchronousStandbyNames: db-c is lost"):
+    with pytest.raises(SettingsError, match=r"pgleap:replication.synchronousStandbyNames: db-c is lost"):
         Settings.from_config(without("db-c", replication={"synchronousStandbyNames": 'ANY 1 ("db-c", "db-d")'}))
     assert Settings.from_config(without("db-c", replication={"synchronousStandbyNames": '"db-d"'})).new_replicas
 
