@@ -116,6 +116,21 @@ def _large_objects(sight: Sight) -> int:
     return sum(int(row["objects"]) for row in in_each(sight, amounts.IN_A_DATABASE))
 
 
+# Indexes, and partitions by range, whose order is the C library's. By code points, as C and POSIX have it, every version of it sorts alike:
+# PostgreSQL itself keeps no version for these (pg_locale.c, get_collation_actual_version).
+BY_C_LIBRARY = """SELECT count(*) AS number FROM (
+  SELECT unnest(indcollation::oid[]) FROM pg_index WHERE indexrelid >= 16384
+  UNION ALL SELECT unnest(partcollation::oid[]) FROM pg_partitioned_table WHERE partstrat = 'r'
+) sorted(coll) JOIN pg_collation c ON c.oid = sorted.coll JOIN pg_database d ON d.datname = current_database()
+WHERE CASE WHEN c.collprovider = 'd' THEN coalesce(to_jsonb(d)->>'datlocprovider', 'c') ELSE c.collprovider::text END = 'c'
+  AND CASE WHEN c.collprovider = 'd' THEN d.datcollate ELSE c.collcollate END !~* '^(C|POSIX)([.]|$)'"""
+
+
+@_on(Side.OLD_PRIMARY)
+def _sorted_by_c_library(sight: Sight) -> int:
+    return sum(int(row["number"]) for row in in_each(sight, BY_C_LIBRARY))
+
+
 @_on(Side.TARGET)
 def _trial_seconds(sight: Sight) -> Optional[float]:
     """What the schema trial took to dump and restore all definitions; None if there was none, or if not all could be restored."""
@@ -168,6 +183,7 @@ LOOKS: Dict[str, Look] = {
     "mostRelations": _most_relations,
     "largeObjects": _large_objects,
     "trialSeconds": _trial_seconds,
+    "sortedByCLibrary": _sorted_by_c_library,
     "maxConnections": _max_connections,
     "reservedConnections": _reserved_connections,
     "clientSessions": _client_sessions,

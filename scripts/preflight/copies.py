@@ -56,13 +56,17 @@ def _system_identifier(fleet: Fleet) -> Outcome:
 
 
 def _c_library(fleet: Fleet) -> Outcome:
-    """The C library sorts by its own rules unless a collation says ICU, so the one is refused, and the other told: as a warning if the
-    same version of PostgreSQL sorts otherwise there, else as a note, for a package of another version may well bring another ICU."""
+    """The C library sorts by its own rules unless a collation says ICU, C or POSIX, so the one is refused if an index is sorted by it, and
+    the other told: as a warning if the same version of PostgreSQL sorts otherwise there, else as a note, for a package of another version may
+    well bring another ICU."""
     outcome, settings = Outcome(), fleet.settings
     servers, primary = (settings.target, *settings.new_replicas), settings.primary.name
+    said = _primary(fleet)
+    by_it = said.fact("sortedByCLibrary") if said is not None else None
+    sorts = ", by which no index there is sorted" if by_it == 0 else ""
     for name, found, wanted in _held_against(fleet, outcome, "glibc", servers):
-        outcome.finds(name, f"{found}; {primary} has {wanted}")
-    severities = [Severity.REFUSE] if outcome.found else []
+        outcome.finds(name, f"{found}; {primary} has {wanted}{sorts}")
+    severities = [Severity.NOTE if sorts else Severity.REFUSE] if outcome.found else []
     for name, sentence, severity in _icu(fleet, outcome, servers):
         outcome.finds(name, sentence)
         severities.append(severity)

@@ -18,7 +18,7 @@ BEGAN = 1_700_000_000.0
 DATABASE = {
     "version": "15.4", "binaries": {"15": "15.4", "17": "17.4"}, "systemIdentifier": "7300000000000000001", "glibc": "glibc 2.36", "icu": {"15": "72"}, "dataBytes": 10_000_000_000,
     "freeBytes": 90_000_000_000, "freeInodes": 5_000_000, "memoryBytes": 16_000_000_000, "maxConnections": 100,
-    "reservedConnections": 3, "clientSessions": {"10.77.0.21": 10, "10.77.0.23": 5},
+    "reservedConnections": 3, "clientSessions": {"10.77.0.21": 10, "10.77.0.23": 5}, "sortedByCLibrary": 40,
 }  # fmt: skip
 CHECK = {"name": "locks", "severity": "refuse", "why": "it waits", "do": "end it"}
 

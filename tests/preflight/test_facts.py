@@ -65,6 +65,23 @@ def test_of_the_schema_trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
             assert facts.seen(sight)["trialSeconds"] == told
 
 
+@pytest.mark.postgres
+@pytest.mark.skipif(not BINARIES, reason="no PostgreSQL server at /usr/lib/postgresql/*/bin")
+def test_what_the_c_library_sorts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that is not counted misses rows on a DB_A of another system; one too many keeps a fleet from a system that sorts alike."""
+    database.sql(
+        """CREATE COLLATION mine (LOCALE = 'C.UTF-8');
+        CREATE TABLE words (a text, b text COLLATE "C", c text COLLATE "POSIX", d text COLLATE mine, n int) PARTITION BY RANGE (d);
+        CREATE INDEX ON words (a, b, c, n)"""
+    )
+    assert seen(database, "old primary")["sortedByCLibrary"] == 0, "the database is in C.UTF-8"
+    monkeypatch.setattr(
+        database_facts, "BY_C_LIBRARY", database_facts.BY_C_LIBRARY.replace("'^(C|POSIX)([.]|$)'", "'^(C|POSIX)$'")
+    )
+    assert seen(database, "old primary")["sortedByCLibrary"] == 2, "the index's first column, and the partitions"
+    database.sql("DROP TABLE words; DROP COLLATION mine")
+
+
 def test_of_other_servers(tmp_path: Path) -> None:
     """A server of the application has no PostgreSQL to be asked, and a DB_A that is not made yet answers what it can."""
     with Sight(desired(tmp_path, side="server"), Server()) as sight:

@@ -106,6 +106,18 @@ def test_db_a_is_its_own_after_the_upgrade() -> None:
     assert fleet.row("system-identifier").status is Status.OK
 
 
+def test_another_c_library_that_sorts_no_index() -> None:
+    """A fleet in C, POSIX or ICU's collations was refused the newer system that it upgrades to."""
+    fleet = FakeFleet()
+    fleet.say("db-a", glibc="glibc 2.41")
+    fleet.say("db1", sortedByCLibrary=0)
+    row = fleet.row("c-library")
+    assert row.outcome.found == {"db-a": ["glibc 2.41; db1 has glibc 2.36, by which no index there is sorted"]}
+    assert row.status is Status.NOTE
+    fleet.say("db1", sortedByCLibrary={"unseen": "permission denied"})
+    assert fleet.row("c-library").status is Status.REFUSE
+
+
 def test_another_c_library() -> None:
     """Rows are there, and look-ups by index do not find them: nobody notices for weeks."""
     fleet = FakeFleet()
