@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from components.server import DatabaseServer
 
 
+# A requirement of its own: where it is installed, the engine asks for AWS's plug-in at every preview and `up`.
+SDK = "pulumi_aws"
+INSTALL = ".venv/bin/pip install --require-hashes -r requirements/aws.txt && pulumi preview"
+
+
 class Machines:
     """They are made in two goes: those that steps may need, and after all steps the others."""
 
@@ -33,8 +38,16 @@ class Machines:
         if not servers or settings.aws is None:
             return
         # See server.py on what this import costs.
-        from components.aws_provider import aws_provider  # noqa: PLC0415
-        from components.server import DatabaseServer, ServerArgs  # noqa: PLC0415
+        try:
+            from components.aws_provider import aws_provider  # noqa: PLC0415
+            from components.server import DatabaseServer, ServerArgs  # noqa: PLC0415
+        except ModuleNotFoundError as missing:
+            if not str(missing.name).startswith(SDK):
+                raise
+            raise pulumi.RunError(
+                f"Expected: AWS's SDK for Pulumi, for {', '.join(server.name for server in servers)} (`instance` in pgleap:servers). "
+                f"Found: none beside this program.\nTo do: {INSTALL}"
+            ) from None
 
         self._provider = self._provider or aws_provider(settings.aws, self._args.reach, self._own)
         keys = self._args.secrets.host_private_keys

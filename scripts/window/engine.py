@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from scripts.window.program import Program
 GENTLE_SECONDS = 1.0
 POLL_SECONDS = 0.02
 PROGRAM = "pulumi"
+AWS_SDK = "pulumi_aws"
 # What a program with instances imports besides: AWS's SDK, half a second.
 INSTANCES = ("components.server",)
 # As the Automation API sets them; without the second there is no --event-log.
@@ -172,9 +174,10 @@ class Engine:
             self._serving = None
 
     def _names_aws(self) -> bool:
-        """Whether the stack may have instances: its config is not read yet, and half a second too much only loads a module in vain."""
+        """Whether the stack may have instances: its config is not read yet, and half a second too much only loads a module in vain. One that
+        has none does not need AWS's SDK."""
         file = self.config_file()
-        return file.is_file() and f"{NAMESPACE}:aws:" in file.read_text()
+        return find_spec(AWS_SDK) is not None and file.is_file() and f"{NAMESPACE}:aws:" in file.read_text()
 
     def close(self) -> None:
         """End every program that is left: no `up` is under way any more."""

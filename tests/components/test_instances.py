@@ -312,3 +312,17 @@ def test_a_fleet_without_instances_has_nothing_of_aws() -> None:
     assert not {"instances", "onDestroy"} & program.outputs.keys()
     imports = "import sys, components.fleet, components.stack_config; assert 'pulumi_aws' not in sys.modules"
     subprocess.run([sys.executable, "-c", imports], cwd=PROJECT, check=True, timeout=60)
+
+
+def test_instances_without_aws_sdk_are_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is no part of what every fleet installs: a traceback over an import would not say so."""
+    for module in [name for name in sys.modules if name.partition(".")[0] == "pulumi_aws"]:
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setitem(sys.modules, "pulumi_aws", None)
+    for module in ("components.server", "components.aws_provider"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+    with pytest.raises(RefusedError) as refused:
+        declare(config_on_ec2(), phase="prepare")
+    assert "Found: none beside this program." in str(refused.value)
+    assert "-r requirements/aws.txt" in str(refused.value)
+    declare(config(), phase="prepare")

@@ -21,6 +21,8 @@ MOVES_NOTHING = (
     r"python -m rehearsal\.report\.watched .*",
     r"pulumi (cancel|destroy|login \S+|stack ls|stack output \w+|config get round|preview --diff)",
     r"pulumi up --replace '.+' --replace '.+'",
+    # Typed under the real engine: tests/components/test_recovery_commands.py and test_engine_options.py.
+    r"pulumi (state repair|refresh --clear-pending-creates)",
     r"pulumi config set --path 'pgleap:preflight\.accept\..+",
 )
 
