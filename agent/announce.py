@@ -31,19 +31,24 @@ def announce(desired: Mapping[str, Any], server: Server) -> Facts:
         rehearsal.refuse_beside_rehearsal(server, "DB_A" if is_target else "the old primary of a window")
     asks_first = desired.get("asksFirst")
     cluster = from_desired(asks_first["postgres"]) if asks_first else None
+    theirs: Optional[Journal] = None
     if asks_first and cluster is not None:
         postgres = Postgres(server, cluster, desired["address"])
         target = OtherSide.from_desired(asks_first["otherSide"], server, cluster.program("psql"))
         # Also where there is no journal: the server may have been made anew while DB_A went on without it.
         wanted = own or decide(own, phase, round_, is_target)
-        asked_live.refuse_beside_target(wanted, target, asks_first["oldReplicas"], postgres, desired["server"])
+        if own is None:
+            asked_live.refuse_sealed_without_journal(postgres, target, desired.get("acceptDataLoss") is True, round_)
+        theirs = asked_live.refuse_beside_target(wanted, target, asks_first["oldReplicas"], postgres, desired["server"])
     accepted = desired.get("acceptDataLoss")
     told_from = desired.get("lossToldFrom") if accepted is False else None
     would_be_lost = _would_be_lost(told_from, desired["address"], server) if told_from else ""
     with journal.alone_with(server):  # a rebuild of DB_A may write it at this moment
         own = journal.read(server)
         wanted = decide(own, phase, round_, is_target, accepted, would_be_lost)
-        if wanted == own:
+        if theirs is not None:  # an older image of DB_A, restored later, is told by this
+            wanted = replace(wanted, seen=journal.seen(theirs))
+        if wanted == own and wanted.seen == own.seen:
             return {"changed": [], "because": f"{phase} in round {round_} was announced already"}
         found = identity.of_cluster(server, cluster.data) if cluster is not None else ""
         journal.write(server, replace(wanted, cluster=wanted.cluster or found))
@@ -145,11 +150,12 @@ def _refuse_no_move(own: Journal, phase: Phase, round_: int, is_target: bool) ->
             advice.back_over_upgrade(next_round) if released else advice.to(phase, next_round),
         )
     step = step_towards(own.phase, phase)
+    older = "; or, if this server was restored from an older image, see docs/recovery.md for that" if is_target else ""
     forward = f"pulumi config set phase {step} && {advice.PREVIEW}"
     raise Refusal(
         f"a move from {own.phase}: {' or '.join(MOVES[own.phase]) or 'none, it is the end'}",
         f"phase {phase}",
-        advice.to(step, next_round) if goes_back(own.phase, step) else forward,
+        (advice.to(step, next_round) if goes_back(own.phase, step) else forward) + older,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import List, Mapping, NamedTuple, Optional
 
-from agent import advice, authority, identity, journal
+from agent import access, advice, authority, identity, journal, older_image
 from agent.journal import JOURNAL_FILE, Authority, Journal
 from agent.other_side import OtherSide
 from agent.postgres import Postgres
@@ -26,18 +26,51 @@ class Witnesses(NamedTuple):
 
 def refuse_beside_target(
     own: Journal, target: OtherSide, replicas: Mapping[str, str], postgres: Postgres, here: str
-) -> None:
-    """For whatever is announced to the old primary (`here`): nothing is begun where DB_A opened without it. Raises Refusal."""
+) -> Optional[Journal]:
+    """For whatever is announced to the old primary (`here`): nothing is begun where DB_A opened without it. DB_A's journal, if it answers.
+    Raises Refusal."""
     refuse_another_cluster(own, postgres)
     if target.lost:
-        return  # asked by the gate, as far as it answers: each look at a dead server takes seconds
+        return None  # asked by the gate, as far as it answers: each look at a dead server takes seconds
     theirs = journal_of(target)
     if theirs is not None:
-        authority.refuse_opened_target(own, theirs, target.name, here)
-        return
+        _refuse(own, theirs, target, here)
+        return theirs
     told = witnesses(replicas, postgres).told
     if told:
         _refuse_told(own, target, told)
+    return None
+
+
+def refuse_sealed_without_journal(postgres: Postgres, target: OtherSide, given_up: bool, round_: int) -> None:
+    """For an old primary that has no journal: a new one would say that it holds the authority. Its rules, sealed on the disk, say that there was
+    one; then DB_A says what became of it, or a person who gave up what DB_A took. Raises Refusal."""
+    cluster = postgres.cluster
+    if not postgres.server.path(cluster.hba_file).exists() or not access.is_sealed(postgres.server, cluster):
+        return
+    if given_up or (not target.lost and journal_of(target) is not None):
+        return
+    gone = advice.give_up(Phase.PREPARE, advice.higher(round_))
+    raise Refusal(
+        f"a journal in {JOURNAL_FILE}, or an answer from {target.name}, for this server is sealed",
+        f"neither: the journal was taken away, and {target.name} may have opened",
+        f"restore the file, or see that {target.name} runs and can be reached from here, then run `pulumi up` again; if it is gone for good with"
+        f" all that it took, power it off, then: {gone if target.lost else advice.lost(target.name, gone)}",
+    )
+
+
+def target_journal(own: Journal, target: OtherSide, here: str) -> Journal:
+    """DB_A's journal, live, for the old primary (`here`). Raises Refusal if it does not answer, opened without this server, or either of the two is
+    of an older image."""
+    theirs = journal.from_json(target.journal())
+    _refuse(own, theirs, target, here)
+    return theirs
+
+
+def _refuse(own: Journal, theirs: Journal, target: OtherSide, here: str) -> None:
+    older_image.refuse_older_target(theirs, own, target.name)
+    authority.refuse_opened_target(own, theirs, target.name, here)
+    older_image.refuse_older_primary(own, theirs, here)
 
 
 def refuse_to_open_beside_target(
@@ -49,7 +82,12 @@ def refuse_to_open_beside_target(
     """
     theirs = journal_of(target)
     if theirs is not None:
+        if (
+            own.must_apply is None
+        ):  # else what was not brought here may be given up, and DB_A is looked at where it is asked for that
+            older_image.refuse_older_target(theirs, own, target.name)
         authority.refuse_opened_target(own, theirs, target.name, here)
+        older_image.refuse_older_primary(own, theirs, here)
         if theirs.upgraded_at is not None:
             _refuse_unsealed(target, postgres)
         return

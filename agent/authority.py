@@ -183,26 +183,13 @@ def refuse_opened_target(own: Journal, other: Journal, name: str, here: str) -> 
             f"{name}'s journal says: {other.authority.value}, epoch {other.epoch}{', without the old primary' if other.alone else ''};"
             f" this server's: {own.authority.value}, epoch {own.epoch}: {name} has taken writes that are not here",
             f"power {here} off, or empty it: it can serve again only made anew, as a new replica of {name}; to go on with {name}:"
-            f" {advice.lost(here, advice.to(_onwards(other), advice.higher(own.round, other.round)))}",
+            f" {advice.lost(here, advice.to(onwards(other), advice.higher(own.round, other.round)))}",
         )
 
 
-def _onwards(other: Journal) -> Phase:
+def onwards(other: Journal) -> Phase:
     """Where a DB_A that opened without the old primary stands, or opens again."""
     return other.phase if other.phase in (Phase.REPLICAS, Phase.RETIRE) else Phase.CUTOVER
-
-
-def refuse_older_target(own: Journal, other: Journal, name: str) -> None:
-    """The old primary has seen a later journal of DB_A (`name`) than there is: an older image was restored. Raises Refusal."""
-    seen = other.seen
-    if seen is None or not own.machine or seen.machine != own.machine or seen.serial <= own.serial:
-        return
-    raise Refusal(
-        f"a journal on {name} as new as the one that the old primary saw (written {seen.serial} times)",
-        f"an older one (written {own.serial} times): {name}, or its journal, was restored from an older image",
-        f"what {name} wrote since is not on it, and the old primary has what it had applied: power {name} off, then:"
-        f" {advice.lost(name, advice.give_up(Phase.PREPARE, advice.higher(own.round, other.round)))}",
-    )
 
 
 def refuse_unless_it_holds(theirs: Journal) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
@@ -14,6 +15,8 @@ from agent.server import STATE_FOLDER, Server
 from agent.states import Phase
 
 JOURNAL_FILE = f"{STATE_FOLDER}/journal.json"
+# Each `up` writes a journal a few times, and has the other side see it: what is seen is never so far back.
+MARKS_KEPT = 300
 # What a person types who knows that the machine, or the cluster, of before is gone for good.
 ADOPT = f"python3 -I {INSTALLED} adopt"
 
@@ -37,10 +40,12 @@ class Fence:
 
 @dataclass(frozen=True)
 class Seen:
-    """The other side's journal as it was seen last: whose it was (`machine`), and how often it had been written (`serial`)."""
+    """The other side's journal as it was seen last: whose it was (`machine`), how often it had been written (`serial`), and the last of its
+    `marks`, "" in one of before they were kept."""
 
     machine: str
     serial: int
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class Journal:
     sentences, and no stream carries.
 
     Whose it is: `machine` and `cluster` (see identity), "" in a journal of before they were kept. `serial` counts how often it was
-    written; `seen` is the other side's. Two journals that differ in these alone say the same."""
+    written, and `marks` has a random word of each time, oldest first: an older image that is written again counts up to the same number, and never
+    comes to the same words. `seen` is the other side's. Two journals that differ in these alone say the same."""
 
     phase: Phase
     round: int
@@ -68,6 +74,7 @@ class Journal:
     machine: str = field(default="", compare=False)
     cluster: str = field(default="", compare=False)
     serial: int = field(default=0, compare=False)
+    marks: Tuple[str, ...] = field(default=(), compare=False)
     seen: Optional[Seen] = field(default=None, compare=False)
     compare: Tuple[Tuple[str, str, str], ...] = ()
     not_carried: Tuple[str, ...] = ()
@@ -87,6 +94,7 @@ class Journal:
             "machine": self.machine,
             "cluster": self.cluster,
             "serial": self.serial,
+            "marks": " ".join(self.marks),
             "seen": vars(self.seen) if self.seen else None,
             "compare": [list(table) for table in self.compare],
             "not_carried": list(self.not_carried),
@@ -112,6 +120,7 @@ def from_json(found: Mapping[str, Any]) -> Journal:
             machine=found.get("machine", ""),
             cluster=found.get("cluster", ""),
             serial=found.get("serial", 0),
+            marks=tuple(found.get("marks", "").split()),
             seen=Seen(**found["seen"]) if found.get("seen") else None,
             compare=tuple((database, schema, name) for database, schema, name in found.get("compare", [])),
             not_carried=tuple(found.get("not_carried", ())),
@@ -157,7 +166,8 @@ def must_read(server: Server) -> Journal:
 
 def write(server: Server, journal: Journal) -> Journal:
     """Write it, as this machine's; as it was written. Whoever has read it before holds the lock (`alone_with`)."""
-    written = replace(journal, machine=identity.of_machine(server), serial=journal.serial + 1)
+    marks = (*journal.marks, os.urandom(4).hex())[-MARKS_KEPT:]
+    written = replace(journal, machine=identity.of_machine(server), serial=journal.serial + 1, marks=marks)
     server.write_json(JOURNAL_FILE, written.to_json())
     return written
 
@@ -170,14 +180,24 @@ def alone_with(server: Server) -> Iterator[None]:
 
 
 def update(server: Server, **changes: Any) -> Journal:
-    """Read the journal, write it with these changes, durably, and hand it back; alone."""
+    """Read the journal, write it with these changes, durably, and hand it back; alone. Where nothing changes it stays as it is."""
     with alone_with(server):
-        return write(server, replace(must_read(server), **changes))
+        own = must_read(server)
+        wanted = replace(own, **changes)
+        return own if wanted == own and wanted.seen == own.seen else write(server, wanted)
 
 
 def seen(theirs: Journal) -> Seen:
     """What is remembered of the other side's journal."""
-    return Seen(theirs.machine, theirs.serial)
+    return Seen(theirs.machine, theirs.serial, theirs.marks[-1] if theirs.marks else "")
+
+
+def has_been(journal: Journal, what: Seen) -> bool:
+    """Whether a journal is the one that was seen, as it was then or as it was written since; an older image of it is not, nor one made anew. Pure."""
+    if what.mark:
+        return what.mark in journal.marks
+    # Seen by a version of before the marks.
+    return not journal.machine or journal.machine != what.machine or journal.serial >= what.serial
 
 
 def adopt(server: Server) -> None:

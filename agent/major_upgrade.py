@@ -12,6 +12,7 @@ from agent import (
     journal,
     new_cluster,
     old_replicas,
+    older_image,
     pg_upgrade,
     slots,
     trial_cluster,
@@ -124,7 +125,7 @@ def _live_fence(target: UpgradeTarget) -> Fence:
     if target.primary.lost:
         return _remembered_fence(target)
     theirs = journal.from_json(target.primary.journal())
-    authority.refuse_older_target(journal.must_read(target.server), theirs, target.name)
+    older_image.refuse_older_target(journal.must_read(target.server), theirs, target.name)
     return authority.proven(theirs, target.primary.next_xid())
 
 

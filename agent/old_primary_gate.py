@@ -15,6 +15,7 @@ from agent import (
     journal,
     loss,
     old_replicas,
+    older_image,
     seal,
     slots,
 )
@@ -70,9 +71,9 @@ def _seal(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
 
 def _take_back(desired: Mapping[str, Any], own: Journal, other: OtherSide, postgres: Postgres) -> Journal:
     """Sealed again, with the authority; if DB_A had opened, what it wrote has to be applied before this database opens."""
-    theirs = journal.from_json(other.journal())
-    authority.refuse_opened_target(own, theirs, other.name, desired["server"])
+    theirs = asked_live.target_journal(own, other, desired["server"])
     epoch = authority.may_take_back(own, theirs)
+    older_image.refuse_used_up(own, theirs, seal.next_xid(postgres), other.name)
     must_apply = theirs.fence if theirs.authority is Authority.SEALED else None
     return journal.update(
         postgres.server, authority=Authority.SEALED, epoch=epoch, must_apply=must_apply, seen=journal.seen(theirs)
@@ -85,16 +86,15 @@ def _stay_sealed(
     """The stream writes here, so its own fence proves nothing any more; DB_A's counts."""
     if seal.is_whole(postgres, quiet=False) is not None:
         changed += seal.seal(postgres, desired["readers"], float(desired["graceSeconds"]))
-    theirs = journal.from_json(other.journal())
+    theirs = asked_live.target_journal(own, other, desired["server"])
     if theirs.fence != own.must_apply:
-        own = journal.update(postgres.server, must_apply=theirs.fence)
+        own = journal.update(postgres.server, must_apply=theirs.fence, seen=journal.seen(theirs))
         changed.append("took note of DB_A's new fence")
     return facts_of(changed, "it is sealed, and opens once it has applied all that DB_A wrote", own)
 
 
 def _release(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
-    theirs = journal.from_json(other.journal())
-    authority.refuse_opened_target(own, theirs, other.name, desired["server"])
+    theirs = asked_live.target_journal(own, other, desired["server"])
     opened = theirs.authority is Authority.HOLDS and theirs.epoch == own.epoch
     streams = opened or theirs.authority is Authority.SEALED
     missing = seal.is_whole(postgres, quiet=not streams)
@@ -109,8 +109,7 @@ def _release(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other
     if own.authority is Authority.RELEASED:
         if opened:
             return facts_of([], "DB_A took the authority, and has opened", own)
-        if not streams:
-            authority.proven(own, seal.next_xid(postgres))
+        older_image.refuse_used_up(own, theirs, seal.next_xid(postgres), other.name)
         return facts_of([], "it is released to DB_A already", own)
     authority.may_release(own, seal.next_xid(postgres), theirs)
     # DB_A would refuse to open over it, and only then: with the authority given away already.
@@ -168,7 +167,7 @@ def _come_back(
     if own.must_apply is None:  # DB_A was lost while it was open
         return loss.give_up(postgres, other, wanted.jobs)
     try:
-        theirs = _journal_of(other, wanted)
+        theirs = _journal_of(own, other, wanted)
         _prove_target(own, own.must_apply, theirs, other, postgres)
         given_up = _refuse_not_carried(theirs, other, wanted, accepted)
         wanted = replace(wanted, compare=theirs.compare)
@@ -182,7 +181,7 @@ def _come_back(
     # Every row is here: nothing of what follows is a reason to give any up, unless DB_A was written to meanwhile.
     changed += coming_back.settle(postgres, other, difference, wanted, accepted)
     try:
-        _prove_target(own, own.must_apply, _journal_of(other, wanted), other, postgres)
+        _prove_target(own, own.must_apply, _journal_of(own, other, wanted), other, postgres)
     except Refusal as moved:
         if not accepted:
             raise
@@ -215,13 +214,15 @@ def _refuse_not_carried(theirs: Journal, other: OtherSide, wanted: Wanted, accep
     return [f"gave up {found}"]
 
 
-def _journal_of(other: OtherSide, wanted: Wanted) -> Journal:
+def _journal_of(own: Journal, other: OtherSide, wanted: Wanted) -> Journal:
     """DB_A's journal. Raises Refusal, with the way that there is without it."""
     try:
-        return journal.from_json(other.journal())
+        theirs = journal.from_json(other.journal())
     except Refusal as silent:
         gone = f"if it is gone for good, power it off, and give up what it alone has: {advice.give_up(Phase.PREPARE, wanted.next_round)}"
         raise Refusal(silent.expected, silent.found, f"{silent.do}, then run `pulumi up` again; or, {gone}") from None
+    older_image.refuse_older_target(theirs, own, other.name)
+    return theirs
 
 
 def drop_slot(postgres: Postgres) -> List[str]:

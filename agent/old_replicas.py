@@ -6,7 +6,7 @@ One that cannot be asked keeps nobody waiting: it is named, and the names in the
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Iterator, List, Mapping, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Tuple
 
 from agent import advice
 from agent.client_rules import READER
@@ -71,13 +71,24 @@ def _unpromoted(replicas: Mapping[str, str], postgres: Postgres) -> List[Tuple[s
     return seen
 
 
+def refuse_promoted_or_ahead(replicas: Mapping[str, str], postgres: Postgres, fence: Fence) -> None:
+    """The same, and as `refuse_ahead`, in one look at each: writes are refused meanwhile."""
+    _refuse_ahead(_unpromoted(replicas, postgres), fence)
+
+
 def refuse_ahead(replicas: Mapping[str, str], postgres: Postgres, fence: Fence) -> None:
-    """Raises Refusal if an old replica knows of transactions after the fence: the old primary took writes again before it was lost."""
-    for name, found in _seen(replicas, postgres):
+    """Raises Refusal if an old replica knows of transactions after the fence: the old primary took writes again, or DB_A opened (see
+    older_image) and is of an older image."""
+    _refuse_ahead(_seen(replicas, postgres), fence)
+
+
+def _refuse_ahead(seen: Iterable[Tuple[str, Dict[str, Any]]], fence: Fence) -> None:
+    for name, found in seen:
         if int(found["xid"]) > fence.xid:
             raise Refusal(
                 f"no old replica to know of a transaction after the fence, id {fence.xid}",
-                f"{name} knows of all before id {found['xid']}: the old primary took writes again after DB_A's fence",
+                f"{name} knows of all before id {found['xid']}: the old primary took writes again after DB_A's fence, or DB_A had opened, and"
+                " was restored from an older image",
                 f"promote {name} by hand: it holds writes that DB_A does not",
             )
 

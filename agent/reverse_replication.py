@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from agent import copies, journal, replica_triggers, seal, views
+from agent import asked_live, copies, journal, replica_triggers, seal, views
 from agent.cluster import from_desired
 from agent.journal import Authority
 from agent.old_primary_gate import drop_slot
@@ -27,12 +27,11 @@ def reverse_replication(desired: Mapping[str, Any], server: Server) -> Facts:
     if stream in (Stream.NONE, Stream.REMOVED):
         return _end(subscriber, changed, refresh=stream is Stream.NONE)
     if own.must_apply is None:
-        theirs = journal.from_json(target.journal())
+        theirs = asked_live.target_journal(own, target, desired["server"])
         if not (own.authority is Authority.RELEASED and theirs.authority is Authority.HOLDS):
             return {"changed": changed, "because": "DB_A has not opened: there is nothing to follow"}
-        if theirs.machine and own.seen != journal.seen(theirs):
-            # An older image of DB_A, restored later, is told by this.
-            own = journal.update(server, seen=journal.seen(theirs))
+        # An older image of DB_A, restored later, is told by this.
+        own = journal.update(server, seen=journal.seen(theirs))
     changed += seal.autovacuum_again(postgres)
     changed += subscriber.subscribe()
     if own.authority is Authority.RELEASED:

@@ -124,7 +124,7 @@ def _rebuild(target: UpgradeTarget, carried: Carried) -> List[str]:
     ):
         _empty_tablespace(target, location)
     # From here on DB_A is no longer what it was upgraded to.
-    journal.update(server, upgraded_at=None, authority=Authority.NONE, fence=None, alone=False)
+    journal.update(server, upgraded_at=None, authority=Authority.NONE, fence=None, alone=False, seen=None)
     began = server.monotonic()
     _base_backup(target)
     seconds = server.monotonic() - began

@@ -16,6 +16,7 @@ from agent import (
     consumers,
     journal,
     old_replicas,
+    older_image,
     publisher,
     seal,
     statistics,
@@ -160,15 +161,21 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     refuse_a_replica(postgres)
     was_open = own.authority is Authority.HOLDS
     if not was_open:
-        old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
+        if own.authority is Authority.SEALED or own.upgraded_at is None:
+            old_replicas.refuse_promoted(desired["oldReplicas"], postgres)
+        else:
+            old_replicas.refuse_promoted_or_ahead(desired["oldReplicas"], postgres, own.upgraded_at)
         if other.lost:
             epoch = _epoch_without(own, other, desired, postgres)
             own = journal.update(server, authority=Authority.HOLDS, epoch=epoch, fence=None, alone=True)
         else:
             theirs = journal.from_json(other.journal())
-            authority.refuse_older_target(own, theirs, desired["server"])
+            older_image.refuse_older_target(own, theirs, desired["server"])
+            older_image.refuse_older_primary(theirs, own, other.name)
             epoch = _epoch_released(own, theirs, other, postgres)
             own = journal.update(server, authority=Authority.HOLDS, epoch=epoch, fence=None, seen=journal.seen(theirs))
+    if not other.lost and access.is_sealed(server, postgres.cluster):
+        older_image.use_up(other)
     changed = seal.unseal(postgres, desired["readers"], was_open)
     if own.alone:  # opened without the old primary, which will never follow by the slots of the stream back
         changed += publisher.drop_slots(postgres)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import announce, authority, identity, journal
+from agent import announce, identity, journal, older_image
 from agent.__main__ import WINDOW
 from agent.journal import JOURNAL_FILE, Authority, Fence, Journal
 from agent.report import Refusal
@@ -165,18 +165,75 @@ def test_a_journal_that_is_torn_is_a_refusal(server: Server) -> None:
         journal.read(server)
 
 
+RELEASED = replace(OWN, authority=Authority.RELEASED, epoch=2, fence=Fence(1000, "0/1"))
+
+
 def test_an_older_image_is_told_by_what_the_other_side_saw(server: Server) -> None:
     """It says sealed, or nothing, of what it has opened since."""
     own = journal.write(server, OWN)
-    later = own
-    for _ in range(3):
-        later = journal.update(server, finished=True)
-    theirs = replace(OWN, seen=journal.seen(later))
-    authority.refuse_older_target(later, theirs, "db-a")
-    authority.refuse_older_target(own, replace(theirs, seen=journal.Seen("another", 99)), "db-a")
-    authority.refuse_older_target(own, OWN, "db-a")
+    later = journal.update(server, finished=True)
+    theirs = replace(RELEASED, seen=journal.seen(later))
+    older_image.refuse_older_target(later, theirs, "db-a")
+    older_image.refuse_older_target(own, RELEASED, "db-a")
     with pytest.raises(Refusal, match="restored from an older image"):
-        authority.refuse_older_target(own, theirs, "db-a")
+        older_image.refuse_older_target(own, theirs, "db-a")
+    # The old primary waits for nothing of DB_A: it is only built anew.
+    older_image.refuse_older_target(own, replace(theirs, authority=Authority.HOLDS), "db-a")
+    with pytest.raises(Refusal, match="restored from an older image"):
+        older_image.refuse_older_target(
+            own, replace(theirs, authority=Authority.SEALED, must_apply=Fence(1, "0/1")), "db-a"
+        )
+
+
+def test_an_older_image_does_not_become_the_newer_journal_by_being_written(server: Server) -> None:
+    """Its count of writes comes to the same number, and it is opened without what was acknowledged since."""
+    image = journal.write(server, OWN)
+    theirs = replace(RELEASED, seen=journal.seen(journal.update(server, finished=True)))
+    server.write_json(JOURNAL_FILE, image.to_json())
+    for round_ in range(2, 9):
+        again = journal.update(server, round=round_)
+    assert theirs.seen is not None
+    assert again.serial > theirs.seen.serial
+    with pytest.raises(Refusal, match="restored from an older image"):
+        older_image.refuse_older_target(again, theirs, "db-a")
+
+
+def test_an_older_old_primary_is_told_by_what_db_a_saw(server: Server) -> None:
+    """Only a DB_A that has opened was told anything that counts."""
+    own = journal.write(server, RELEASED)
+    later = journal.update(server, finished=True)
+    opened = replace(OWN, authority=Authority.HOLDS, epoch=2, seen=journal.seen(later))
+    older_image.refuse_older_primary(later, opened, "db1")
+    older_image.refuse_older_primary(own, replace(opened, authority=Authority.NONE), "db1")
+    with pytest.raises(Refusal, match=r"servers\.db1\.lost true && pulumi config set phase cutover"):
+        older_image.refuse_older_primary(own, opened, "db1")
+
+
+def test_what_a_version_of_before_saw_is_compared_as_it_was(server: Server) -> None:
+    """A fleet in the middle of its move gets the new agent: counts are all that there is, and of another machine nothing."""
+    own = journal.write(server, OWN)
+    for seen, older in ((journal.Seen(own.machine, 99), True), (journal.Seen(own.machine, 1), False)):
+        as_before = {**replace(RELEASED, seen=seen).to_json(), "seen": {"machine": seen.machine, "serial": seen.serial}}
+        theirs = journal.from_json(as_before)
+        assert theirs.seen == seen
+        assert journal.has_been(own, seen) is not older
+    older_image.refuse_older_target(own, replace(RELEASED, seen=journal.Seen("another", 99)), "db-a")
+
+
+def test_what_changes_nothing_is_not_written(server: Server) -> None:
+    """Each write would be another journal to the other side, which has seen the one before."""
+    own = journal.write(server, OWN)
+    assert journal.update(server, round=OWN.round) == own
+    assert journal.must_read(server).serial == own.serial
+    assert journal.update(server, seen=journal.Seen("m", 1, "aa")).serial == own.serial + 1
+
+
+def test_a_release_that_was_used_up_is_good_for_no_other_opening() -> None:
+    """An older image of DB_A says that it never opened, and the next transaction id of the old primary that it has."""
+    older_image.refuse_used_up(RELEASED, OWN, 1000, "db-a")
+    older_image.refuse_used_up(RELEASED, replace(OWN, authority=Authority.HOLDS), 1001, "db-a")
+    with pytest.raises(Refusal, match="db-a had opened, and was restored from an older image"):
+        older_image.refuse_used_up(RELEASED, OWN, 1001, "db-a")
 
 
 def test_a_clusters_identifier_is_read_from_its_file(tmp_path: Path) -> None:

@@ -69,6 +69,13 @@ def _alter_system(asked: Asked, sql: str) -> str:
     return ""
 
 
+@TABLE.statement("pg_logical_emit_message(true, 'pgleap', 'DB_A opens')")
+def _used_up(asked: Asked, sql: str) -> str:
+    """It takes an id, also in a read-only transaction: tests/agent/test_used_up.py."""
+    replace(asked, writing=True).writes("used the release up")
+    return ""
+
+
 @TABLE.statement("pg_logical_emit_message(true, ")
 def _commit(asked: Asked, sql: str) -> str:
     asked.writes("committed a transaction without content")
