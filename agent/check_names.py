@@ -99,6 +99,7 @@ class CheckName(str, Enum):
     NAME_RESOLUTION = "name-resolution"
     RESOLVER_CACHE = "resolver-cache"
     CONTAINERS = "containers"
+    CONTAINERS_APART = "containers-apart"
     PGBOUNCER = "pgbouncer"
     PORTS = "ports"
     TLS_NAMES = "tls-names"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Severity, Side, Unseen
 from agent.checks.sight import Sight
-from agent.checks.wording import few
+from agent.checks.wording import few, listed
 from agent.hosts_file import HOSTS
 
 DOCKER = "/var/lib/docker/containers"
@@ -23,33 +24,39 @@ OTHERS = {
     "podman of a user": ("/run/user", "*/containers/overlay-containers/*/userdata/hosts"),
     "kubelet": ("/var/lib/kubelet/pods", "*/etc-hosts"),
 }
+# Connections of the network that a process is in (proc(5)).
+FILES, ESTABLISHED = ("tcp", "tcp6"), "01"
 ENGINES = ("docker", "podman", "containerd", "k3s", "kubelet", "crio", "lxd")
 
 
 class Container(NamedTuple):
-    """`name` says whose it is and what it is called; `mounts` is whether it has the server's own hosts file inside."""
+    """`name` says whose it is and what it is called; `mounts` is whether it has the server's own hosts file inside; `process` is one by which
+    its own network can be seen, None if there is none."""
 
     name: str
     hosts: str
     mounts: bool
+    process: Optional[int] = None
 
 
 def _containers(sight: Sight) -> List[str]:
     there = [*_of_docker(sight), *_of_others(sight)]
-    names = {name.lower() for name in sight.desired["names"]}
     found, without = [], []
     for one in there:
-        inside = sorted({word for line in one.hosts.splitlines() for word in _words(line)} & names)
+        inside = _names(one, sight)
         if one.mounts:
             found.append(f"{one.name} has the server's {HOSTS} mounted: it sees the old one until it is started again")
         elif inside:
             found.append(f"{one.name} has {', '.join(inside)} in a hosts file of its own")
-        else:
+        elif _connected(one, sight):
+            found.append(
+                f"{one.name} uses the databases, and its own hosts file has none of the names: it finds them otherwise"
+            )
+        elif one.process is None:
             without.append(one.name)
     if without:
-        listed = ", ".join(without[:5]) + (f" and {len(without) - 5} more" if len(without) > 5 else "")
         found.append(
-            f"{listed}: their own hosts files have none of the names; if they use the databases, they find them otherwise"
+            f"{listed(without)}: their own hosts files have none of the names; if they use the databases, they find them otherwise"
         )
     if not there:
         states = sight.program("systemctl", "is-active", *ENGINES).stdout.split()
@@ -59,6 +66,54 @@ def _containers(sight: Sight) -> List[str]:
                 f"{', '.join(running)} runs; the hosts files of its containers, if it has any, are not where others keep them"
             )
     return few(found)
+
+
+def _apart(sight: Sight) -> List[str]:
+    quiet = [
+        one.name
+        for one in _of_docker(sight)
+        if not one.mounts and not _names(one, sight) and one.process is not None and not _connected(one, sight)
+    ]
+    return (
+        [f"{listed(quiet)}: none of the names in their hosts files, and no connection to a database now"]
+        if quiet
+        else []
+    )
+
+
+def _with_own_network(process: int, sight: Sight) -> Optional[int]:
+    """The process, if its network can be seen, and is not the server's (--network host)."""
+    theirs, ours = (sight.server.path(f"/proc/{number}/ns/net") for number in (process, "self"))
+    if not any(sight.server.path(f"/proc/{process}/net/{name}").exists() for name in FILES):
+        return None
+    return None if theirs.exists() and ours.exists() and theirs.samefile(ours) else process
+
+
+def _names(one: Container, sight: Sight) -> List[str]:
+    """The databases' names in its hosts file."""
+    names = {name.lower() for name in sight.desired["names"]}
+    return sorted({word for line in one.hosts.splitlines() for word in _words(line)} & names)
+
+
+def _connected(one: Container, sight: Sight) -> bool:
+    """Whether something in its network has a connection to a database server now."""
+    if one.process is None:
+        return False
+    port = int(sight.desired["postgres"]["port"])
+    wanted = {f"{form}:{port:04X}" for address in sight.desired["databases"].values() for form in _forms(address)}
+    files = (sight.server.path(f"/proc/{one.process}/net/{name}") for name in FILES)
+    # Its remote address is the third field, its state the fourth (proc(5)).
+    lines = [line.split() for file in files for line in _text(file).splitlines()]
+    return any(len(line) > 3 and line[2] in wanted and line[3] == ESTABLISHED for line in lines)
+
+
+def _forms(address: str) -> Iterator[str]:
+    """An address as /proc/net/tcp and tcp6 write it: words of 32 bits, each in the machine's order."""
+    packed = ipaddress.ip_address(address).packed
+    words = "".join(packed[at : at + 4][::-1].hex() for at in range(0, len(packed), 4)).upper()
+    yield words
+    if len(packed) == 4:
+        yield f"0000000000000000FFFF0000{words}"
 
 
 def _words(line: str) -> List[str]:
@@ -73,7 +128,8 @@ def _of_docker(sight: Sight) -> Iterator[Container]:
             continue
         name = str(config.get("Name", each.name[:12])).lstrip("/")
         mounts = HOSTS in {point.get("Source") for point in (config.get("MountPoints") or {}).values()}
-        yield Container(f"the container {name} (docker)", _text(each / "hosts"), mounts)
+        process = _with_own_network(config.get("State", {}).get("Pid") or 0, sight)
+        yield Container(f"the container {name} (docker)", _text(each / "hosts"), mounts, process)
 
 
 def _of_others(sight: Sight) -> Iterator[Container]:
@@ -106,5 +162,13 @@ CHECKS = (
         do="have the server's reload (pgleap:servers) start them anew once its names have moved: docker writes a container's hosts file when"
         " it starts, with --network host from the server's, else from --add-host, which must name the new address",
         look=_containers,
+    ),
+    Check(
+        name=CheckName.CONTAINERS_APART,
+        severity=Severity.NOTE,
+        sides=(Side.SERVER,),
+        why="a container that uses the databases at times, and finds them otherwise than by a hosts file, does not move with the names",
+        do="see that none of them does: what watches the server, or ships its logs, mostly does not",
+        look=_apart,
     ),
 )

@@ -161,12 +161,14 @@ def test_what_remembers_names(folder: Folder) -> None:
     assert "systemd-resolved answers before" in folder.found(CheckName.RESOLVER_CACHE)[0]
 
 
-def docker(folder: Folder, name: str, text: str, *, running: bool = True, source: str = "/srv") -> None:
+def docker(
+    folder: Folder, name: str, text: str, *, running: bool = True, source: str = "/srv", process: int | None = None
+) -> None:
     where = f"/var/lib/docker/containers/{name * 3}"
     mounts = {"/x": {"Source": source}}
     folder.write(
         f"{where}/config.v2.json",
-        json.dumps({"Name": f"/{name}", "State": {"Running": running}, "MountPoints": mounts}),
+        json.dumps({"Name": f"/{name}", "State": {"Running": running, "Pid": process or 0}, "MountPoints": mounts}),
     )
     folder.write(f"{where}/hosts", text)
 
@@ -182,6 +184,42 @@ def test_containers_with_hosts_files_of_their_own(folder: Folder) -> None:
     assert found[1] == "the container shop (docker) has db1.internal.ln, db2.internal.ln in a hosts file of its own"
     assert found[2].startswith("the container cache (docker): ")
     assert len(found) == 3
+
+
+# As /proc/PID/net/tcp has them: to 10.77.0.11:5432, and to its port 22; to 10.77.0.14 from a socket of both families; one that is closing.
+TO_DB1, TO_SSH = "0: 0200A8C0:A2F4 0B004D0A:1538 01 0", "0: 0200A8C0:A2F4 0B004D0A:0016 01 0"
+TO_DB_A = "0: 0000000000000000FFFF00000200A8C0:A2F4 0000000000000000FFFF00000E004D0A:1538 01 0"
+CLOSING = "0: 0200A8C0:A2F4 0B004D0A:1538 06 0"
+
+
+def test_containers_that_have_nothing_to_do_with_the_databases(folder: Folder) -> None:
+    """Every server with an agent that watches it in a container was warned of; one that uses the databases by their address was told no louder."""
+    header = "  sl  local_address rem_address   st tx_queue\n"
+    for process, (name, lines) in enumerate(
+        {"watcher": TO_SSH, "shop": TO_DB1, "both": TO_DB_A, "gone": CLOSING}.items(), 100
+    ):
+        docker(folder, name, "127.0.0.1 localhost\n", process=process)
+        folder.write(f"/proc/{process}/net/{'tcp6' if name == 'both' else 'tcp'}", f"{header}{lines}\n")
+    assert folder.found(CheckName.CONTAINERS) == [
+        f"the container {name} (docker) uses the databases, and its own hosts file has none of the names: it finds them otherwise"
+        for name in ("both", "shop")
+    ]
+    quiet = [
+        "the container gone (docker), the container watcher (docker): none of the names in their hosts files, and no connection to a database now"
+    ]
+    assert folder.found(CheckName.CONTAINERS_APART) == quiet
+    # In the server's own network it shows every connection of the server; and of one whose network is not seen nothing is known.
+    docker(folder, "host", "127.0.0.1 localhost\n", process=200)
+    docker(folder, "unseen", "127.0.0.1 localhost\n", process=201)
+    folder.write("/proc/200/net/tcp", f"{header}{TO_DB1}\n")
+    for number in ("200", "self"):
+        file = folder.write(f"/proc/{number}/ns/nothing", "").with_name("net")
+        file.symlink_to(folder.write("/proc/net-of-the-server", ""))
+    assert folder.found(CheckName.CONTAINERS)[-1] == (
+        "the container host (docker), the container unseen (docker): their own hosts files have none of the names; if they use the"
+        " databases, they find them otherwise"
+    )
+    assert folder.found(CheckName.CONTAINERS_APART) == quiet
 
 
 @pytest.mark.parametrize(
