@@ -7,21 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import Any, Dict, List, NamedTuple, Protocol
+from typing import List, NamedTuple
 
 from agent import catalog
 from agent.cluster import Cluster
+from agent.postgres import Postgres
 from agent.server import Server
 
 DATABASES = "SELECT datname FROM pg_database WHERE datallowconn ORDER BY oid"
 # Locales of libc, as Debian and RPM distributions have them.
 LOCALES = "/usr/lib/locale"
-
-
-class Asked(Protocol):
-    """Whoever answers a query: Postgres, or what a check of preflight sees of it."""
-
-    def rows(self, query: str, database: str = "postgres") -> List[Dict[str, Any]]: ...
 
 
 class Mark(NamedTuple):
@@ -32,8 +27,9 @@ class Mark(NamedTuple):
     databases: List[str]
 
 
-def take(asked: Asked, server: Server, new: Cluster, jobs: int) -> Mark:
-    """Of the running standby of the old version, and of this server. Raises Refusal with PostgreSQL's message."""
+def take(asked: Postgres, server: Server, new: Cluster, jobs: int) -> Mark:
+    """Of the running standby of the old version, asked as the agent does (how a catalog's rows are written depends on the session's settings), and
+    of this server. Raises Refusal with PostgreSQL's message."""
     columns = asked.rows(catalog.COLUMNS)
     databases = [str(row["datname"]) for row in asked.rows(DATABASES)]
     shared = asked.rows(catalog.whole(columns, shared=True))[0]

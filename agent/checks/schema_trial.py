@@ -10,6 +10,7 @@ from agent.checks.check import Check, Severity, Side, Unseen
 from agent.checks.sight import Sight
 from agent.checks.upgrade_target import must_be_standby
 from agent.checks.wording import few
+from agent.postgres import Postgres
 
 MAKE_IT = "python -m scripts.status tells the round; then: pulumi config set round <one higher> && pulumi up"
 
@@ -21,7 +22,9 @@ def _tried(sight: Sight) -> List[str]:
         raise Unseen("the schema was not tried yet: `prepare` does it once DB_A is a standby")
     if record["found"]:
         return few(record["found"])
-    now = trial_mark.take(sight, sight.server, sight.new, jobs=1)
+    # Not by a session of the look's own: with another search_path the same catalog is written otherwise.
+    as_the_agent = Postgres(sight.whole_server, sight.cluster, sight.desired["address"])
+    now = trial_mark.take(as_the_agent, sight.whole_server, sight.new, jobs=1)
     if now.text != record["mark"]:
         raise Unseen(
             "definitions, or what DB_A has installed, changed since the schema was tried: it is tried again on the way to readonly, before"

@@ -370,7 +370,8 @@ def test_what_a_trial_left_that_died_is_taken_away(here: Here) -> None:
     pg_upgrade.prepare_folder(here.server, trial_cluster.WORK)
     config = here.old.folder / "new" / "postgresql.conf"
     text = config.read_text()
-    config.write_text(f"{text}max_locks_per_transaction = 77\n")
+    # As Debian's configuration has it, too.
+    config.write_text(f"{text}max_locks_per_transaction = 77\ndata_directory = '{new.data}'\n")
     left.make([])
     asked = here.server.run(str(NEW / "psql"), "-XAtc", "SHOW max_locks_per_transaction", "-d", "template1", user=OS_USER,
                             environment=left.environment())  # fmt: skip

@@ -15,6 +15,10 @@ import pytest
 from agent import pg_upgrade, trial, trial_mark
 from agent.check_names import CheckName
 from agent.checks.upgrade_check import REPORTS, worded
+from agent.client_rules import LOCAL_ROLE
+from agent.cluster import from_desired
+from agent.postgres import Postgres
+from agent.server import Server
 from tests.preflight.databases import BINARIES, Database, running
 
 pytestmark = [
@@ -200,8 +204,12 @@ def test_what_the_schema_trial_came_to(standby: Database, state: Path, monkeypat
     monkeypatch.setattr(trial, "RECORD", str(state / "trial.json"))
     result = standby.look(CheckName.SCHEMA_TRIAL)
     assert result.unseen is not None and "not tried yet: `prepare` does it" in result.unseen
-    with standby.sight(side="DB_A") as sight:
-        mark = trial_mark.take(sight, sight.server, sight.new, 1).text
+    # Its operators are written otherwise where public is in the search_path.
+    _promoted(standby, f"CREATE ROLE {LOCAL_ROLE} SUPERUSER LOGIN; CREATE EXTENSION citext")
+    monkeypatch.setattr("agent.postgres.SOCKET_FOLDER", str(standby.folder))
+    desired = standby.desired()
+    as_the_agent = Postgres(Server(), from_desired(desired["postgres"]), "127.0.0.1")
+    mark = trial_mark.take(as_the_agent, Server(), from_desired(desired["newPostgres"]), 2).text
     record = {"mark": mark, "found": []}
     (state / "trial.json").write_text(json.dumps(record))
     assert standby.found(CheckName.SCHEMA_TRIAL) == []
@@ -211,7 +219,7 @@ def test_what_the_schema_trial_came_to(standby: Database, state: Path, monkeypat
     _promoted(standby, "CREATE TABLE made_since (id int)")
     result = standby.look(CheckName.SCHEMA_TRIAL)
     assert result.unseen is not None and "changed since the schema was tried" in result.unseen
-    _promoted(standby, "DROP TABLE made_since")
+    _promoted(standby, f"DROP TABLE made_since; DROP EXTENSION citext; DROP ROLE {LOCAL_ROLE}")
 
 
 def test_before_there_is_a_db_a_the_schema_trial_says_when(database: Database) -> None:
