@@ -63,8 +63,25 @@ def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:
     # A run before this one may have died between writing the rules and having them read, or before the role was made.
     if changed or (postgres.answers() if by_hand else postgres.unread()) is not None:
         changed += postgres.have_local_role()
-        postgres.reload()
+        try:
+            postgres.reload()
+        except Refusal as refused:
+            raise _with_superusers_words(postgres, refused) from refused
     return changed
+
+
+def _with_superusers_words(postgres: Postgres, refused: Refusal) -> Refusal:
+    """Where pgleap's own role is not there it is because the superuser, who makes it, was not let in: that is what has to be mended."""
+    own = None if is_sealed(postgres.server, postgres.cluster) else postgres.as_superuser().answers()
+    if own is None:
+        return refused
+    superuser = postgres.cluster.superuser
+    return Refusal(
+        f"{OS_USER} of the operating system to be let in over the socket as {superuser}, who makes pgleap's own role",
+        f"{own}; and of pgleap's: {refused.found}",
+        f"have a line for it be the first of the fleet's own in {postgres.cluster.hba_file} (docs/preflight.md, local-login), or mend"
+        " pgleap:postgres (port, superuser, socketFolder); then run `pulumi up` again",
+    )
 
 
 def is_sealed(server: Server, cluster: Cluster) -> bool:

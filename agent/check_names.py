@@ -12,6 +12,7 @@ class CheckName(str, Enum):
     VERSIONS = "versions"
     MINOR_VERSIONS = "minor-versions"
     ROLES = "roles"
+    LOCAL_LOGIN = "local-login"
     STREAMING = "streaming"
     LAG = "lag"
     WAL_LEVEL = "wal-level"

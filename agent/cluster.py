@@ -24,6 +24,8 @@ class Cluster:
     unit: str
     port: int
     superuser: str
+    # Where its socket is; "" for what the running server says of itself.
+    socket_folder: str = ""
 
     @property
     def hba_file(self) -> str:
@@ -48,6 +50,16 @@ class Cluster:
 
     def program(self, name: str) -> str:
         return f"{self.bin}/{name}"
+
+
+def socket_folder(cluster: Cluster, lock: str) -> str:
+    """Where the socket is: as the stack says, or as a running server's postmaster.pid, whose text is `lock`, has it on its fifth line
+    (miscadmin.h, LOCK_FILE_LINE_SOCKET_DIR). Pure."""
+    lines = lock.split("\n")
+    said = lines[4].strip() if len(lines) > 4 else ""
+    if said and not said.startswith(("/", "@")):
+        said = f"{cluster.data}/{said}"
+    return cluster.socket_folder or said or SOCKET_FOLDER
 
 
 def from_desired(desired: Mapping[str, Any]) -> Cluster:
@@ -80,5 +92,6 @@ def from_desired(desired: Mapping[str, Any]) -> Cluster:
         name=name,
         port=int(desired["port"]),
         superuser=str(desired["superuser"]),
+        socket_folder=str(desired.get("socketFolder", "")),
         **places,
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import shlex
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
+from agent import cluster as clusters
 from agent import session_settings
 from agent.client_rules import LOCAL_ROLE
-from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
+from agent.cluster import OS_USER, Cluster
 from agent.qualified import values_in
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Completed, Server
@@ -72,6 +73,12 @@ class Postgres:
         """The same cluster, reached as the superuser, whom the fleet's own rules let the operating system's postgres be."""
         return Postgres(self.server, self.cluster, self.address, self.cluster.superuser, OS_USER)
 
+    @property
+    def socket_folder(self) -> str:
+        """Where this cluster's socket is: another folder than usual is found by what the running server wrote down."""
+        lock = self.server.path(f"{self.cluster.data}/postmaster.pid")
+        return clusters.socket_folder(self.cluster, lock.read_text() if lock.exists() else "")
+
     def _psql(
         self,
         sql: str,
@@ -89,14 +96,14 @@ class Postgres:
             settings["default_transaction_read_only"] = "off"
         return self.server.run(
             cluster.program("psql"),
-            "-XAtq",
+            "-wXAtq",
             *(word for variable in variables for word in ("-v", variable)),
             stdin=sql,
             user=self._os_user,
             check=check,
             timeout=None,
             environment={
-                "PGHOST": SOCKET_FOLDER,
+                "PGHOST": self.socket_folder,
                 "PGPORT": str(cluster.port),
                 "PGUSER": self._role,
                 "PGDATABASE": database,
@@ -129,7 +136,7 @@ class Postgres:
         quoted = database.replace("\\", "\\\\").replace("'", "\\'")
         words = [
             "PGOPTIONS=-c default_transaction_read_only=off", *(f"{name}={value}" for name, value in TEXT.items()),
-            self.cluster.program("psql"), "-h", SOCKET_FOLDER, "-p", str(self.cluster.port), "-U", self._role,
+            self.cluster.program("psql"), "-h", self.socket_folder, "-p", str(self.cluster.port), "-U", self._role,
             "-d", f"dbname='{quoted}'", "-c", sql,
         ]  # fmt: skip
         return " ".join(["env", *(shlex.quote(word) for word in words)])

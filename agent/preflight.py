@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import Any, List, Mapping
 
 from agent.check_names import CheckName
@@ -17,10 +19,21 @@ MADE_BY_READY = frozenset({CheckName.PG_UPGRADE, CheckName.SCHEMA_TRIAL})
 
 def preflight(desired: Mapping[str, Any], server: Server) -> Facts:
     """Every check for this server's side, and `seen`: what is held against other servers by whoever asked all of them. With
-    `onlySeen` no check is made: somebody waits for the facts alone."""
+    `onlySeen` no check is made: somebody waits for the facts alone. With `tellsAhead` what does not take long is printed as soon as it is
+    there, too."""
+    told: Facts = {}
+
+    def ahead(results: List[Result]) -> None:
+        """Everything but what takes long, for whoever does not wait that long: a line by itself, as the whole answer is."""
+        told["seen"] = facts.seen(sight)
+        line = {"checks": [result.to_json() for result in results], "seen": told["seen"]}
+        with contextlib.suppress(OSError):
+            print(json.dumps(line, sort_keys=True), flush=True)
+
     with Sight(desired, server) as sight:
-        results = [] if desired.get("onlySeen") else [result.to_json() for result in catalogue.made(sight)]
-        seen = facts.seen(sight)
+        tell = ahead if desired.get("tellsAhead") else None
+        results = [] if desired.get("onlySeen") else [result.to_json() for result in catalogue.made(sight, ahead=tell)]
+        seen = told.get("seen") or facts.seen(sight)
     return {"changed": [], "because": "it only looks", "checks": results, "seen": seen}
 
 

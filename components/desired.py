@@ -35,6 +35,7 @@ class Desire:
             "cluster": ours.cluster,
             "port": ours.port,
             "superuser": ours.superuser,
+            **({"socketFolder": ours.socket_folder} if ours.socket_folder else {}),
             **named,
         }
 

@@ -114,13 +114,14 @@ class Places(Part):
 
 
 class Postgres(Part):
-    """PostgreSQL on the database servers. `transfer_mode` and `jobs` are pg_upgrade's; `archive_command` is DB_A's own, set
+    """PostgreSQL on the database servers. `socket_folder` is where their sockets are, if a running server's own word for it (postmaster.pid) will not do; `transfer_mode` and `jobs` are pg_upgrade's; `archive_command` is DB_A's own, set
     before it opens: the old primary's archive must not get a second history."""
 
     layout: Layout = Layout.DEBIAN
     cluster: Word = "main"
     port: Port = 5432
     superuser: Word = "postgres"
+    socket_folder: AbsolutePath | None = None
     transfer_mode: Literal["link", "clone", "copy"] = "link"
     jobs: Positive = 2
     archive_command: OneLine | None = None

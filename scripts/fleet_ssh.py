@@ -38,8 +38,8 @@ Keys = list[asyncssh.SSHKeyPair]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered: `status` is the command's exit status, None if it never ran; then `error` says why. The command ran
-    between `began` and `ended`, in seconds since the epoch by this machine's clock."""
+    """What a server answered: `status` is the command's exit status, None if it never ran, or did not end in time; then `error` says why,
+    and `output` is what it had said by then. The command ran between `began` and `ended`, in seconds since the epoch by this machine's clock."""
 
     status: int | None
     output: str
@@ -143,7 +143,7 @@ async def _ask_bastion(settings: Settings, command: str, deadline: float) -> Ans
             return await _talk(way.bastion, command, "")
     except UnreachableError as error:
         return Answer(None, "", str(error))
-    except (OSError, asyncssh.Error, TimeoutError) as error:
+    except Exception as error:  # an answer that says so, whatever it is
         return Answer(None, "", _why(error, deadline))
 
 
@@ -210,6 +210,7 @@ async def _one(
     way: _Way, server: Reachable, talk: Callable[[Shell], Awaitable[Answer]], hear: Hear, dial: float, deadline: float
 ) -> Answer:
     ssh = way.ssh
+    said: list[str] = []
     async with way.room:
         within = dial
         try:
@@ -218,17 +219,23 @@ async def _one(
                     connection = await _connect(way, server.address, ssh.port, ssh.user, server.host_key, way.bastion)
                 within = deadline
                 try:
-                    return await talk(partial(_talk, connection, hear=hear))
+                    return await talk(partial(_talk, connection, hear=hear, said=said))
                 finally:
                     # Not closed: a server that stopped answering would be waited for.
                     connection.abort()
-        except (OSError, asyncssh.Error, TimeoutError) as error:
-            return Answer(None, "", _why(error, within))
+        except Exception as error:  # whatever becomes of one, the others are asked
+            return Answer(None, "".join(said), _why(error, within))
 
 
 async def _talk(
-    connection: asyncssh.SSHClientConnection, command: str, text: str, hear: Hear = lambda _: None
+    connection: asyncssh.SSHClientConnection,
+    command: str,
+    text: str,
+    hear: Hear = lambda _: None,
+    said: list[str] | None = None,
 ) -> Answer:
+    """`said` gets what the command says as it comes: its caller may stop waiting."""
+    said = [] if said is None else said
     began = time.time()
     process = await connection.create_process(command, encoding="utf-8", errors="replace")
     # A command that ended without reading has closed its input already.
@@ -236,13 +243,20 @@ async def _talk(
         process.stdin.write(text)
         process.stdin.write_eof()
     error = ""
-    output = asyncio.ensure_future(process.stdout.read())
+    first = len(said)
+    output = asyncio.ensure_future(_gather(process.stdout, said))
     async for line in process.stderr:
         error += line
         hear(line.rstrip())
     done = await process.wait(check=False)
     status = done.exit_status if done.exit_status is not None else CUT_OFF
-    return Answer(status, await output, error, began, time.time())
+    await output
+    return Answer(status, "".join(said[first:]), error, began, time.time())
+
+
+async def _gather(stream: asyncssh.SSHReader[str], said: list[str]) -> None:
+    while piece := await stream.read(65536):
+        said.append(piece)
 
 
 async def _to_bastion(way: _Way, ssh: Login, bastion: Bastion) -> asyncssh.SSHClientConnection:

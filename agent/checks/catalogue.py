@@ -7,21 +7,22 @@ lab's twelve servers 0.35 s of a processor, four seconds for whoever waited (mea
 from __future__ import annotations
 
 import importlib
-from typing import AbstractSet, Dict, List, Tuple
+from typing import AbstractSet, Callable, Dict, List, Optional, Tuple
 
 from agent.check_names import CheckName
 from agent.checks.check import Check, Result, Side, make
 from agent.checks.sight import Sight
 
+STILL_MADE = "could not be looked at: it was still under way when the answer was due (preflight --deadline)"
 # By side: the modules beside this one that have checks for it.
 MODULES: Dict[Side, Tuple[str, ...]] = {
     Side.OLD_PRIMARY: (
-        "versions", "replication", "extensions", "objects", "collations", "build", "catalog_names", "configured", "authentication", "storage", "room", "company",
+        "local_login", "versions", "replication", "extensions", "objects", "collations", "build", "catalog_names", "configured", "authentication", "storage", "room", "company",
         "managers", "bystanders", "fence", "archive", "activity", "statements", "reverse", "search_paths", "reach",
     ),
-    Side.OLD_REPLICA: ("versions", "replication", "collations", "configured", "room", "managers", "bystanders", "reach", "tls"),
+    Side.OLD_REPLICA: ("local_login", "versions", "replication", "collations", "configured", "room", "managers", "bystanders", "reach", "tls"),
     Side.TARGET: (
-        "versions", "upgrade_check", "schema_trial", "extensions", "preload", "collations", "build", "settings_check", "room", "managers", "reach", "tls",
+        "local_login", "versions", "upgrade_check", "schema_trial", "extensions", "preload", "collations", "build", "settings_check", "room", "managers", "reach", "tls",
     ),
     Side.NEW_REPLICA: ("versions", "collations", "managers", "reach"),
     Side.SERVER: ("hosts", "names", "containers", "pgbouncer", "reach", "tls"),
@@ -37,16 +38,26 @@ def of(*sides: Side) -> Tuple[Check, ...]:
     return tuple(sorted(made_there, key=lambda check: order.index(check.name)))
 
 
-def made(sight: Sight, without: AbstractSet[CheckName] = frozenset()) -> List[Result]:
-    """The results of every check for this server's side, but for those of which the caller sees to it himself."""
+def made(
+    sight: Sight, without: AbstractSet[CheckName] = frozenset(), ahead: Optional[Callable[[List[Result]], None]] = None
+) -> List[Result]:
+    """The results of every check for this server's side, but for those of which the caller sees to it himself.
+
+    `ahead` is called while the long ones are still made, with all others, and with a sentence in the place of each that is not there yet.
+    """
     checks = [check for check in of(Side(sight.desired["side"])) if check.name not in without]
+    long = [check for check in checks if check.long]
 
     def look(those: List[Check]) -> Dict[CheckName, Result]:
         if those and those[0].long:
             with sight.again() as own:
                 return {check.name: make(check, own) for check in those}
-        return {check.name: make(check, sight) for check in those}
+        results = {check.name: make(check, sight) for check in those}
+        if long and ahead is not None:
+            late = {check.name: Result(check, [], STILL_MADE) for check in long}
+            ahead([{**late, **results}[check.name] for check in checks])
+        return results
 
-    parts = [[check for check in checks if not check.long], *([check] for check in checks if check.long)]
+    parts = [[check for check in checks if not check.long], *([check] for check in long)]
     results = {name: one for part in sight.server.side_by_side(look, parts, len(parts)) for name, one in part.items()}
     return [results[check.name] for check in checks]

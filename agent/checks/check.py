@@ -77,9 +77,13 @@ def make(check: Check, sight: Sight) -> Result:
     """Make one check. Nothing that is missing or broken on the server ends the others."""
     try:
         return Result(check, check.look(sight))
-    except Unseen as why:
-        return Result(check, [], str(why))
-    except Refusal as refused:
-        return Result(check, [], f"{refused.expected}: {refused.found}")
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as wrong:
-        return Result(check, [], f"{type(wrong).__name__}: {wrong}")
+    except Exception as wrong:  # whatever it is, the others are to be made
+        return Result(check, [], why_unseen(wrong))
+
+
+def why_unseen(wrong: Exception) -> str:
+    """Why something is not known, in a sentence. Pure."""
+    if isinstance(wrong, Unseen):
+        return str(wrong)
+    what = f"{wrong.expected}: {wrong.found}" if isinstance(wrong, Refusal) else f"{type(wrong).__name__}: {wrong}"
+    return f"could not be looked at: {what}"

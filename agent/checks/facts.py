@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict
 
-from agent.checks.check import Side, Unseen
+from agent.checks.check import Side, why_unseen
 from agent.checks.memory import memory
 from agent.checks.sight import Sight
-from agent.report import Refusal
 
 Look = Callable[[Sight], Any]
 
@@ -25,12 +24,8 @@ def seen(sight: Sight) -> Dict[str, Any]:
 def _of(look: Look, sight: Sight) -> Any:
     try:
         return look(sight)
-    except Unseen as why:
-        return {"unseen": str(why)}
-    except Refusal as refused:
-        return {"unseen": f"{refused.expected}: {refused.found}"}
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as wrong:
-        return {"unseen": f"{type(wrong).__name__}: {wrong}"}
+    except Exception as wrong:  # whatever it is, the other facts are to be told
+        return {"unseen": why_unseen(wrong)}
 
 
 def _clock(sight: Sight) -> float:

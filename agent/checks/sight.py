@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import copy
 from pathlib import Path
 from types import TracebackType
@@ -9,12 +10,16 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Type
 
 from agent.checks.session import Session
 from agent.client_rules import BEGIN, LOCAL_ROLE
-from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster, from_desired
+from agent.cluster import OS_USER, Cluster, from_desired
 from agent.coverage import DATABASES
 from agent.onlooker import Onlooker
 from agent.postgres import Postgres
 from agent.report import Refusal
 from agent.server import Completed, Server
+
+# Where the server is asked, and where if that is not there (`local-login` refuses that).
+MAINTENANCE = "postgres"
+INSTEAD = "template1"
 
 
 class Sight:
@@ -38,7 +43,8 @@ class Sight:
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         for session in self._sessions.values():
-            session.close()
+            with suppress(Exception):  # all answers are there
+                session.close()
         self._sessions.clear()
 
     def again(self) -> Sight:
@@ -70,8 +76,20 @@ class Sight:
         """What a query without a semicolon answers, a dictionary a row. Raises Refusal with PostgreSQL's message."""
         key = (database, query)
         if key not in self._rows:
-            self._rows[key] = self._session(database).rows(query)
+            self._rows[key] = self._ask(query, database)
         return self._rows[key]
+
+    def _ask(self, query: str, database: str) -> List[Dict[str, Any]]:
+        session = self._session(database)
+        try:
+            return session.rows(query)
+        except Refusal:
+            if database != MAINTENANCE or not session.ended:
+                raise
+            # It may be that database alone that is not there, or lets nobody in: what is asked of the server is asked in another one.
+            with suppress(Refusal):
+                return self._session(INSTEAD).rows(query)
+            raise
 
     def row(self, query: str, database: str = "postgres") -> Dict[str, Any]:
         return self.rows(query, database)[0]
@@ -103,6 +121,14 @@ class Sight:
     def is_installed(self, cluster: Cluster, program: str = "postgres") -> bool:
         return Path(self.server.path(cluster.program(program))).exists()
 
+    def try_login(self, database: str) -> Optional[str]:
+        """None if a login to this very database succeeds, else why it does not, in PostgreSQL's words."""
+        try:
+            self._session(database).rows("SELECT 1 AS one")
+        except Refusal as refused:
+            return refused.found
+        return None
+
     def _session(self, database: str) -> Session:
         if database not in self._sessions:
             cluster = self.cluster
@@ -118,4 +144,9 @@ class Sight:
         ours = BEGIN in (self.text(cluster.hba_file) or "")
         # Before `prepare` pgleap has no role of its own: the fleet's rules let the operating system's postgres be the superuser.
         role, user = (LOCAL_ROLE, None) if ours else (cluster.superuser, OS_USER)
-        return user, {"PGHOST": SOCKET_FOLDER, "PGPORT": str(cluster.port), "PGUSER": role, "PGDATABASE": database}
+        return user, {
+            "PGHOST": self.postgres.socket_folder,
+            "PGPORT": str(cluster.port),
+            "PGUSER": role,
+            "PGDATABASE": database,
+        }

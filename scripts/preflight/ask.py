@@ -59,7 +59,8 @@ def ask(settings: Settings, *, made: bool, deadline: float = DEADLINE) -> dict[s
     # Servers are asked in this order: DB_A, where pg_upgrade --check runs, takes longest, and then the other databases.
     living = [server for server in settings.servers.values() if not server.lost]
     living.sort(key=lambda server: (server is not settings.target, server in settings.hosts_servers))
-    return _ask(settings, {server.name: to_look_at(desire, server, made=made) for server in living}, deadline)
+    asked = {server.name: {**to_look_at(desire, server, made=made), "tellsAhead": True} for server in living}
+    return _ask(settings, asked, deadline)
 
 
 def ask_facts(settings: Settings, servers: Iterable[Server], deadline: float = DEADLINE) -> dict[str, Said]:
@@ -96,13 +97,34 @@ def is_excused(settings: Settings, server: Server, *, made: bool) -> str | None:
 def read(answer: Answer) -> Said:
     """What can be understood of an answer. Pure."""
     said = answer.error.strip().splitlines()
+    # Of an answer that was cut off the last line may be half a one.
+    whole = answer.output if answer.status is not None else answer.output[: answer.output.rfind("\n") + 1]
+    lines, strange = _understood(whole)
+    told = next((line for line in reversed(lines) if "checks" in line), None)
+    clock: Mapping[str, Any] = next((line for line in reversed(lines) if "clock" in line), {})
+    if told is not None:  # it may have ended otherwise than it should, or not at all: what it said by then is known
+        return Said(answer, told["checks"], told["seen"], clock.get("clock"), clock.get("took", 0.0), strange=strange)
     if answer.status is None:
         return Said(answer, [], {}, why=f"not reached: {answer.error}")
     if answer.status != 0:
-        return Said(answer, [], {}, why=f"exit status {answer.status}: {said[-1] if said else 'without a word'}")
-    try:
-        facts, *rest = [json.loads(line) for line in answer.output.splitlines()]
-        clock: Mapping[str, float] = rest[-1] if rest else {}
-        return Said(answer, facts["checks"], facts["seen"], clock.get("clock"), clock.get("took", 0.0))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return Said(answer, [], {}, why=f"its answer cannot be understood: {answer.output[:200]!r}")
+        why = f"exit status {answer.status}: {said[-1] if said else 'without a word'}"
+        return Said(answer, [], {}, why=why, strange=strange)
+    return Said(answer, [], {}, why=f"its answer cannot be understood: {answer.output[:200]!r}", strange=strange)
+
+
+def _understood(output: str) -> tuple[list[dict[str, Any]], str]:
+    """The agent's own lines, and what else came on its standard output: a login shell may print before it, or without a line's end."""
+    lines: list[dict[str, Any]] = []
+    strange: list[str] = []
+    for line in output.splitlines():
+        before, brace, rest = line.partition("{")
+        try:
+            found = json.loads(brace + rest)
+        except ValueError:
+            found = None
+        if isinstance(found, dict) and (found.keys() >= {"checks", "seen"} or found.keys() >= {"clock", "took"}):
+            lines.append(found)
+            strange.append(before)
+        else:
+            strange.append(line)
+    return lines, "\n".join(part for part in strange if part.strip())

@@ -43,17 +43,19 @@ def look(desire: Desire) -> Balancing:
     found = Balancing()
     if not balanced(desire):
         return found
-    # Here, for boto3 takes half a second to import.
-    from scripts import aws  # noqa: PLC0415
-
     leaving: dict[str, int] = {}
     for server in balanced(desire):
         asked = {"server": server.name, "address": server.address, **desire.load_balancer(server)}
         try:
+            # Here, for boto3 takes half a second to import.
+            from scripts import aws  # noqa: PLC0415
+
             with aws.errors_told(asked):
                 _look_at(asked, aws.load_balancing(asked), found, leaving)
         except Refusal as refused:
             found.unseen[server.name] = refused.found
+        except Exception as wrong:  # whatever it is, everything else is to be told
+            found.unseen[server.name] = f"could not be looked at: {type(wrong).__name__}: {wrong}"
     return found
 
 

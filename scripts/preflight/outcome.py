@@ -52,10 +52,12 @@ class Said:
     clock: float | None = None
     took: float = 0.0
     why: str = ""
+    # What came on its standard output beside the answer.
+    strange: str = ""
 
     @property
     def reached(self) -> bool:
-        return self.answer.status is not None
+        return self.answer.status is not None or bool(self.checks)
 
     def fact(self, name: str) -> Any:
         """A fact, None if it could not be seen."""

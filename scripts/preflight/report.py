@@ -11,7 +11,7 @@ from agent.check_names import CheckName
 from components.settings import Settings
 from scripts.preflight import fleet
 from scripts.preflight.ask import is_excused
-from scripts.preflight.outcome import Fleet, Outcome, Severity
+from scripts.preflight.outcome import Fleet, FleetCheck, Outcome, Severity
 
 
 class Status(StrEnum):
@@ -98,7 +98,7 @@ def report(of: Fleet, seconds: float) -> Report:
     rows = {name: Row(name, accepted=of.settings.preflight.accept.get(name)) for name in CheckName}
     for check in fleet.ALL:
         row = rows[check.name]
-        row.severity, row.why, row.do, row.outcome = check.severity.value, check.why, check.do, check.look(of)
+        row.severity, row.why, row.do, row.outcome = check.severity.value, check.why, check.do, _looked(check, of)
     for server, said in of.said.items():
         for told in said.checks:
             _add(rows[CheckName(told["name"])], server, told)
@@ -106,6 +106,14 @@ def report(of: Fleet, seconds: float) -> Report:
     silent = {name: _why(of, name, said.why) for name, said in of.said.items() if said.why}
     seen = {name: said.seen for name, said in of.said.items()}
     return Report(of.settings, list(rows.values()), {**lost, **silent}, seen, seconds)
+
+
+def _looked(check: FleetCheck, of: Fleet) -> Outcome:
+    """One check over all servers. Whatever a server told that it does not expect, the other checks are made."""
+    try:
+        return check.look(of)
+    except Exception as wrong:  # as above
+        return Outcome(unseen=dict.fromkeys(of.said, f"could not be looked at: {type(wrong).__name__}: {wrong}"))
 
 
 def _add(row: Row, server: str, told: Mapping[str, Any]) -> None:
