@@ -116,7 +116,10 @@ async def on_servers(desired: Desired, each: Each = OVER_SSH) -> Facts:
 
 
 def _say_of(name: str, sentence: str) -> None:
-    say(f"{name}: {sentence.removeprefix('pgleap: ')}")
+    """What a server says, under its name; empty lines are none (a shell's, or sudo's)."""
+    words = sentence.strip().removeprefix("pgleap:").strip()
+    if words:
+        say(f"{name}: {words}")
 
 
 async def _talk(verb: Verb, asked: Desired, agent: AgentProgram, shell: Shell) -> Answer:

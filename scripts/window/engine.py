@@ -251,6 +251,22 @@ class Engine:
             raise EngineError(f"Expected: `{PROGRAM}` on PATH. Found: none.\nTo do: install the Pulumi CLI") from None
 
 
+def end_left_over(up: subprocess.Popen[str]) -> None:
+    """Wait for an `up`; if it failed or was killed, by whomever, end what it left: plugins and language hosts of an engine that is gone
+    go on, and hold its pipes. They are known by the session that the `up` was begun in, and only they are in it."""
+    if up.wait() == 0:
+        return
+    for pid in _all():
+        with suppress(OSError):
+            if os.getsid(pid) == up.pid:
+                os.kill(pid, signal.SIGKILL)
+
+
+def _all() -> list[int]:
+    listed = subprocess.run(["ps", "-A", "-o", "pid="], capture_output=True, text=True, check=False).stdout
+    return [int(word) for word in listed.split()]
+
+
 def _started_by(ancestor: int) -> list[int]:
     """The processes that `ancestor` started, and those that these started: plugins have process groups of their own."""
     listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout

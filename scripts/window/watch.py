@@ -17,7 +17,7 @@ from scripts.window.budget import Budget
 from scripts.window.clock import Clock, Heard
 from scripts.window.course import Course, Ending, Ran, Way, after
 from scripts.window.deadlines import Deadlines
-from scripts.window.engine import Engine
+from scripts.window.engine import Engine, end_left_over
 from scripts.window.events import Event, Stream, heard, stream
 from scripts.window.record import Record
 from scripts.window.screen import Screen
@@ -43,8 +43,11 @@ class Over:
 
     @classmethod
     def of(cls, up: subprocess.Popen[str]) -> Over:
-        """Waits for it."""
+        """Waits for it, and for the end of what it left."""
+        ending = threading.Thread(target=end_left_over, args=(up,))
+        ending.start()
         stdout, stderr = up.communicate()
+        ending.join()
         return cls(up.returncode, stderr + stdout)
 
 

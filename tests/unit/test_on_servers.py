@@ -84,6 +84,13 @@ def test_each_server_is_told_once_what_its_own_agent_would_be_told(capsys: pytes
     assert json.loads(fleet.told["web3"][0][1]) == {**who, "hosts": "managed", "names": names, "round": 3}
 
 
+def test_empty_lines_are_not_told_as_a_servers_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """`worker1:` and nothing after it looks like a message that was cut off, and pushes those that count off the screen."""
+    said = "\npgleap: \n  \npgleap: tasks rest\n"
+    lead(Fleet({"web3": {RUN: [Answer(0, MOVED.output, said)]}}), web3={"address": "10.77.0.23"})
+    assert capsys.readouterr().err == "web3: tasks rest\n"
+
+
 def test_a_reload_command_is_its_own_servers_alone() -> None:
     """One server's reload on another one restarts what is not there, and fails the step."""
     fleet = Fleet({"web3": {RUN: [MOVED]}, "web4": {RUN: [MOVED]}})
