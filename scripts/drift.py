@@ -152,7 +152,7 @@ def _of_target(desire: Desire, facts: Facts) -> Iterator[str]:
     yield from _of_running(cluster, wanted)
     if cluster.get("running") is True:
         if standby:
-            yield from _of_stream(cluster, desire.settings.primary)
+            yield from _of_stream(cluster, desire.settings.primary, from_any=False)
         elif is_standby(cluster):
             yield f"its PostgreSQL {wanted} is in recovery; {desire.phase} has it a primary"
         # Over the socket of a sealed DB_A only pg_upgrade and its kind come in.
@@ -196,7 +196,7 @@ def _of_replica(desire: Desire, facts: Facts) -> Iterator[str]:
     if is_standby(cluster) is False:
         yield "OUT OF RECOVERY: this old replica has become a primary and can take writes; stop it, then make it a replica again"
     else:
-        yield from _of_stream(cluster, None)
+        yield from _of_stream(cluster, desire.settings.primary, from_any=True)
 
 
 def _of_new_replica(desire: Desire, facts: Facts) -> Iterator[str]:
@@ -204,7 +204,7 @@ def _of_new_replica(desire: Desire, facts: Facts) -> Iterator[str]:
     cluster = _cluster(facts, version)
     yield from _of_running(cluster, version)
     if cluster.get("running") is True:
-        yield from _of_stream(cluster, desire.settings.target)
+        yield from _of_stream(cluster, desire.settings.target, from_any=False)
 
 
 def _of_stopped(desire: Desire, cluster: Facts, version: int) -> Iterator[str]:
@@ -243,18 +243,18 @@ def _of_running(cluster: Facts, version: int) -> Iterator[str]:
             yield f"it runs PostgreSQL {found}, not {version}"
 
 
-def _of_stream(cluster: Facts, primary: Server | None) -> Iterator[str]:
-    """`primary` is whom it must stream from, None if that may be another replica."""
+def _of_stream(cluster: Facts, primary: Server, *, from_any: bool) -> Iterator[str]:
+    """`from_any`: it may stream from another replica, too. Of a lost primary nothing can: that is no difference, and nothing repairs it."""
     if is_standby(cluster) is False:
         yield "its PostgreSQL has left recovery; it is to be a standby"
         return
     inside = cluster.get("inside", {})
-    if "not seen" in inside:
+    if "not seen" in inside or primary.lost:
         return
     receiver = inside.get("receiver")
     if not receiver or receiver.get("status") != "streaming":
         yield f"it does not stream ({receiver['status'] if receiver else 'no WAL receiver'})"
-    elif primary is not None and receiver.get("from") not in (None, primary.address):
+    elif not from_any and receiver.get("from") not in (None, primary.address):
         yield f"it streams from {receiver['from']}, not from {primary.name} ({primary.address})"
 
 
