@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from typing import List, Optional
 
-from agent.cluster import OS_USER, Cluster
+from agent.cluster import ONLY_AS_TOLD, OS_USER, Cluster
 from agent.postgres import PASSWORD_FILE
 from agent.report import Refusal, progress
 from agent.server import Server
@@ -30,6 +30,7 @@ def make_place(server: Server, cluster: Cluster) -> None:
     if cluster.layout == "debian" and not server.path(cluster.config).exists():
         server.run(
             "pg_createcluster",
+            *ONLY_AS_TOLD,
             "--start-conf",
             "disabled",
             "--datadir",

@@ -8,6 +8,9 @@ from typing import Any, Mapping
 from agent.report import Refusal
 
 OS_USER = "postgres"
+# For pg_createcluster: a server's own createcluster.conf would have the data or the WAL elsewhere, or initdb's options be other ones than
+# the old cluster's.
+ONLY_AS_TOLD = ("--createclusterconf", "/dev/null")
 SOCKET_FOLDER = "/var/run/postgresql"
 
 
@@ -54,12 +57,12 @@ class Cluster:
 
 def socket_folder(cluster: Cluster, lock: str) -> str:
     """Where the socket is: as the stack says, or as a running server's postmaster.pid, whose text is `lock`, has it on its fifth line
-    (miscadmin.h, LOCK_FILE_LINE_SOCKET_DIR). Pure."""
+    (miscadmin.h, LOCK_FILE_LINE_SOCKET_DIR); "" if neither says. Pure."""
     lines = lock.split("\n")
     said = lines[4].strip() if len(lines) > 4 else ""
     if said and not said.startswith(("/", "@")):
         said = f"{cluster.data}/{said}"
-    return cluster.socket_folder or said or SOCKET_FOLDER
+    return cluster.socket_folder or said
 
 
 def from_desired(desired: Mapping[str, Any]) -> Cluster:

@@ -125,7 +125,8 @@ def _see_that_they_resolve(names: Mapping[str, str], server: Server) -> None:
         raise Refusal(
             f"names to resolve as {HOSTS} has them: {_listed(names)}",
             _found(names, server),
-            "look at the hosts line of /etc/nsswitch.conf (`files` must come first) and at name service caches",
+            f"have everybody be able to read {HOSTS} and /etc/nsswitch.conf (`chmod 644`); look at the latter's hosts line (`files` must come"
+            " first) and at name service caches",
         )
 
 
@@ -237,7 +238,7 @@ def _leads(found: List[str], address: str, exactly: bool) -> bool:
 
 
 def _addresses(name: str, server: Server) -> List[str]:
-    """The addresses that a program on this server gets for a name, each once, in one way of writing them."""
+    """The addresses that an ordinary user's program on this server gets for a name, each once, in one way of writing them."""
     return [str(ipaddress.ip_address(address)) for address in server.addresses(name)]
 
 

@@ -200,7 +200,7 @@ def _drop_slot(target: UpgradeTarget) -> None:
 
 def _run_pg_upgrade(target: UpgradeTarget, seconds: float) -> None:
     server, old, new = target.server, target.old.cluster, target.new.cluster
-    folder = pg_upgrade.prepare_folder(server, f"run-{server.now():.0f}")
+    folder = pg_upgrade.prepare_folder(server, f"run-{server.now():.0f}", old.superuser)
     said: List[str] = []
 
     def on_line(line: str) -> None:

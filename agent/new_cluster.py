@@ -7,7 +7,7 @@ import shutil
 from typing import Dict, List
 
 from agent import configuration, trial_cluster
-from agent.cluster import OS_USER
+from agent.cluster import ONLY_AS_TOLD, OS_USER
 from agent.configuration import Carried
 from agent.pg_upgrade import NEW_PORT
 from agent.postgres import Postgres
@@ -26,6 +26,9 @@ def make(target: UpgradeTarget, carried: Carried) -> Dict[str, str]:
     if new.layout == "debian":
         server.run(
             "pg_createcluster",
+            *ONLY_AS_TOLD,
+            "--datadir",
+            new.data,
             "--port",
             str(NEW_PORT),
             "--start-conf",

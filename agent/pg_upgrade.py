@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from agent import session_settings
-from agent.cluster import OS_USER, Cluster
+from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
 from agent.postgres import BYTES, Postgres
 from agent.report import Facts, Refusal, progress
 from agent.server import STATE_FOLDER, Server
 
 WORK_FOLDER = f"{STATE_FOLDER}/pg_upgrade"
 UPGRADE_HBA = f"{STATE_FOLDER}/pg_upgrade_hba.conf"
-# pg_upgrade starts both servers without TCP, on a socket in its own folder; only the operating system's postgres gets in.
-UPGRADE_HBA_RULES = "local all all peer\n"
+# pg_upgrade starts both servers without TCP, on a socket in its own folder; only the operating system's postgres gets in, whatever the
+# superuser is called.
+UPGRADE_HBA_RULES = "local all all peer map=pg_upgrade\n"
 CHECK_SECONDS = 300
 NEW_PORT = 50432  # pg_upgrade's own default; only its private socket is named after it
+
+
+def ident_file() -> str:
+    """Beside UPGRADE_HBA: who the operating system's postgres may be in it."""
+    return f"{UPGRADE_HBA[: -len('hba.conf')]}ident.conf"
 
 
 def command(server: Server, old: Cluster, new: Cluster, transfer_mode: str, jobs: int, check: bool) -> List[str]:
@@ -29,7 +35,8 @@ def command(server: Server, old: Cluster, new: Cluster, transfer_mode: str, jobs
         f"--old-port={old.port}", f"--new-port={NEW_PORT}", f"--username={old.superuser}", f"--{transfer_mode}", f"--jobs={jobs}", "--retain",
     ]  # fmt: skip
     for option, cluster in (("--old-options", old), ("--new-options", new)):
-        argv.append(f"{option}=-c config_file={cluster.config_file} -c hba_file={server.place(UPGRADE_HBA)}")
+        rules = f"-c hba_file={server.place(UPGRADE_HBA)} -c ident_file={server.place(ident_file())}"
+        argv.append(f"{option}=-c config_file={cluster.config_file} {rules}")
     argv += sync_method(new.version, server.kernel())
     return [*argv, "--check"] if check else argv
 
@@ -47,7 +54,7 @@ def sync_method(new_version: int, kernel: Tuple[int, int]) -> List[str]:
     return ["--sync-method=syncfs"] if new_version >= 17 and kernel >= (5, 8) else []
 
 
-def prepare_folder(server: Server, name: str) -> str:
+def prepare_folder(server: Server, name: str, superuser: str = "postgres") -> str:
     """A folder for one run, owned by postgres: pg_upgrade writes its logs and sockets where it stands. Kept for ever."""
     folder = server.place(f"{WORK_FOLDER}/{name}")
     path = server.path(folder)
@@ -56,7 +63,9 @@ def prepare_folder(server: Server, name: str) -> str:
     for each in (path.parent, path):
         server.run("chown", f"{uid}:{gid}", str(each))
         each.chmod(0o700)
-    server.write_durably(UPGRADE_HBA, UPGRADE_HBA_RULES.encode(), mode=0o640, owner=(uid, gid))
+    identities = f'pg_upgrade {OS_USER} "{superuser}"\n'
+    for file, text in ((ident_file(), identities), (UPGRADE_HBA, UPGRADE_HBA_RULES)):
+        server.write_durably(file, text.encode(), mode=0o640, owner=(uid, gid))
     return folder
 
 
@@ -66,11 +75,11 @@ def check_standby(server: Server, old: Postgres, new: Cluster, transfer_mode: st
     One at a time: preflight, `ready` and the making of DB_A all do it, and it writes its logs into the new cluster's data directory.
     """
     with server.only_one("pg_upgrade-check", patience=CHECK_SECONDS):
-        folder = prepare_folder(server, "check")
+        folder = prepare_folder(server, "check", old.cluster.superuser)
         progress("pg_upgrade --check against the running standby")
         began = server.monotonic()
         done = server.run(
-            *command(server, old.cluster, new, transfer_mode, 1, check=True), "--socketdir", old.socket_folder,
+            *command(server, old.cluster, new, transfer_mode, 1, check=True), "--socketdir", SOCKET_FOLDER,
             user=OS_USER, folder=folder, check=False, timeout=CHECK_SECONDS, environment=environment(old.cluster),
         )  # fmt: skip
         if done.returncode != 0:

@@ -23,6 +23,8 @@ from agent.report import Refusal
 STATE_FOLDER = "/var/lib/pgleap"
 T = TypeVar("T")
 U = TypeVar("U")
+# Who can read what everybody can.
+ORDINARY = "nobody"
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -99,7 +101,7 @@ class Server:
                 cwd=str(self.path(folder)),
                 env=names,
                 user=user,
-                group=user,
+                group=None if user is None else self.owner(user)[1],  # not always one of the same name
                 extra_groups=self._groups(user),
             )
         except FileNotFoundError as missing:
@@ -206,14 +208,21 @@ class Server:
         return None
 
     def addresses(self, name: str) -> List[str]:
-        """The addresses that a program on this server gets for a name, in their order, each once; none if it leads nowhere."""
-        import socket  # noqa: PLC0415 - as above
+        """The addresses that a program of an ordinary user's gets for a name on this server, in their order, each once; none if it leads
+        nowhere. What root alone can read (a hosts file of mode 0600) is not there for whoever serves. Raises Refusal."""
+        found = self.run("getent", "ahosts", name, user=self.ordinary_user(), check=False)
+        return list(
+            dict.fromkeys(line.split()[0].partition("%")[0] for line in found.stdout.splitlines() if line.strip())
+        )
 
+    def ordinary_user(self) -> Optional[str]:
+        """One that owns nothing; None where this program runs as somebody who can be nobody else."""
+        if os.geteuid() != 0:
+            return None
         try:
-            found = socket.getaddrinfo(name, None, flags=socket.AI_ADDRCONFIG)
-        except socket.gaierror:
-            return []
-        return list(dict.fromkeys(str(address[0]).partition("%")[0] for *_, address in found))
+            return pwd.getpwnam(ORDINARY).pw_name
+        except KeyError:
+            return None
 
     def write_durably(
         self, absolute: str, content: bytes, mode: Optional[int] = None, owner: Optional[Tuple[int, int]] = None

@@ -92,7 +92,7 @@ class _Trial:
 
     def all_of(self, databases: Sequence[str]) -> List[str]:
         """Dump and restore; every error of every database. Raises Refusal where the trial itself cannot be made."""
-        pg_upgrade.prepare_folder(self.server, trial_cluster.WORK)
+        pg_upgrade.prepare_folder(self.server, trial_cluster.WORK, self.old.cluster.superuser)
         self.cluster.make(new_cluster.initdb_options(self.old, self.new.version))
         numbered = list(enumerate(databases))
         dumped = self._timed("dump", lambda: [self._dump_globals(), *self._each(self._dump, numbered)])
@@ -142,7 +142,7 @@ class _Trial:
 
     def _from_standby(self, argv: Sequence[str]) -> Completed:
         while True:
-            done = self._run(argv, self.cluster.source(SOCKET_FOLDER))
+            done = self._run(argv, self.cluster.source(self.old.sockets(SOCKET_FOLDER)))
             if done.returncode == 0 or CONFLICT not in done.stderr:
                 return done
             progress("a dump was cancelled by what DB_A replayed: once more")

@@ -57,6 +57,7 @@ class TrialCluster:
         files = {
             "config_file": new.config_file,
             "hba_file": server.place(pg_upgrade.UPGRADE_HBA),
+            "ident_file": server.place(pg_upgrade.ident_file()),
             "data_directory": self.data,
         }
         options = trial_programs.server_options(pg_upgrade.NEW_PORT, self.work, files)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import stat
+from pathlib import Path
 from typing import List
 
 from agent.check_names import CheckName
@@ -37,7 +39,12 @@ def _services(sight: Sight) -> List[str]:
 def _name_resolution(sight: Sight) -> List[str]:
     services = _services(sight)
     before = services[: services.index("files")] if "files" in services else services
-    found = []
+    found = [
+        f"{file} can be read by its owner alone (mode {mode:o})"
+        for file in (HOSTS, SWITCH)
+        for mode in _modes(sight, file)
+        if not mode & 0o4
+    ]
     if not services:
         found.append(f"{SWITCH} has no line for hosts, so that the C library's own default decides")
     elif "files" not in services:
@@ -60,9 +67,15 @@ def _name_resolution(sight: Sight) -> List[str]:
     return few(found)
 
 
+def _modes(sight: Sight, file: str) -> List[int]:
+    """Its permissions, none if it is not there."""
+    path = Path(sight.server.path(file))
+    return [stat.S_IMODE(path.stat().st_mode)] if path.exists() else []
+
+
 def _answers(name: str, sight: Sight) -> List[str]:
-    """The addresses that a program on this server gets for a name, each once."""
-    answered = sight.program("getent", "ahosts", name).stdout.splitlines()
+    """The addresses that an ordinary user's program on this server gets for a name, each once."""
+    answered = sight.program("getent", "ahosts", name, user=sight.server.ordinary_user()).stdout.splitlines()
     return list(dict.fromkeys(_plain(line.split()[0]) for line in answered if line.strip()))
 
 
@@ -103,7 +116,7 @@ CHECKS = (
         sides=(Side.SERVER,),
         why="a name that programs do not get from the hosts file does not move with it",
         do="put every name of pgleap:names on one line of /etc/hosts with the address it has today, `files` first on the hosts line of"
-        " /etc/nsswitch.conf, or mend pgleap:names",
+        " /etc/nsswitch.conf, both files readable for everybody (chmod 644); or mend pgleap:names",
         look=_name_resolution,
     ),
     Check(
