@@ -239,6 +239,8 @@ def test_a_server_that_lost_the_agent_gets_it_as_recovery_says(stack_at: StackAt
     stack.pulumi.up("--replace", "**::web1-agent-file", "--replace", "**::web1-agent").checked()
     assert [verb for server, verb in stack.fleet.steps() if server == "web1"][-2:] == ["install", "hosts-file"]
     assert stack.unchanged().exit == 0
+    assert stack.pulumi.run("config", "get", "round").checked().said.strip() == "2"
+    assert stack.pulumi.stack in stack.pulumi.run("stack", "ls").checked().said
 
 
 def test_a_server_at_a_new_address_gets_the_agent_first(stack_at: StackAt) -> None:

@@ -54,6 +54,7 @@ LOST: dict[str, tuple[str, dict[str, str]]] = {
     "db1 lost": ("db1", {}),
     "db-d lost": ("db-d", {}),
     "db3 lost": ("db3", {}),
+    "web1 lost": ("web1", {}),
     # A person's word alone: DB_A lives.
     "given up": ("", {"acceptDataLoss": "true"}),
 }

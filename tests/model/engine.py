@@ -17,7 +17,7 @@ from agent.__main__ import LONG, act
 from agent.report import Refusal
 from agent.states import Phase, Verb
 from components.phases import MoveRefusedError, check_move
-from tests.model import arrival
+from tests.model import arrival, tally
 from tests.model.declared import DELIVER, DeclaredStep, archive, steps
 from tests.model.process import Fate, Process
 from tests.model.world import World
@@ -132,6 +132,8 @@ class Engine:
         """Run a step, and keep its facts; why it failed as the engine sees it, or None."""
         machine = world.machines[step.server]
         how = fault.how if fault is not None else None
+        if how is not None:
+            tally.befell(step.verb, how.value)
         if machine.name in world.unreachable or how is How.BEFORE:
             return "it could not be reached"
         if step.verb == DELIVER:

@@ -11,7 +11,7 @@ from pathlib import Path
 from agent.journal import Authority
 from agent.states import Phase
 from components.settings import Settings
-from tests.model import invariants
+from tests.model import invariants, tally
 from tests.model.declared import raw
 from tests.model.engine import Engine, Fault, How, Outcome
 from tests.model.world import Saved, World, remove
@@ -159,6 +159,7 @@ class States:
 
     @contextmanager
     def again(self, saved: Saved) -> Iterator[Scene]:
+        tally.fleet()
         folder = self._new_folder()
         world, engine = saved.begin(folder)
         assert isinstance(engine, Engine)

@@ -11,28 +11,19 @@ import pytest
 from agent import advice
 from agent.states import Phase
 from tests.model.advised import LINE, Command, lines
+from tests.model.pages import PAGES, REPOSITORY, commands
 
-REPOSITORY = Path(__file__).parents[2]
-PAGES = [REPOSITORY / "docs" / name for name in ("recovery.md", "runbook.md")]
 # What is advised besides: it looks, or is about the stack, the agent's file, or what the stack's config says of the fleet. No phase, no round.
 MOVES_NOTHING = (
     r"python -m scripts\.(status|preflight|forecast|watch|rehearsal|uninstall|host_key|drift)\b.*",
     r"python -m scripts\.window --dry-run",
     r"python -m rehearsal\.report\.watched .*",
-    r"pulumi (cancel|destroy|login \S+|stack ls|stack output \w+|config get round|preview --diff)",
+    r"pulumi (cancel|destroy|login \S+|stack ls|stack output( \w+)?|config get round|preview --diff)",
     r"pulumi up --replace '.+' --replace '.+'",
     # Typed under the real engine: tests/components/test_recovery_commands.py and test_engine_options.py.
     r"pulumi (state repair|refresh --clear-pending-creates)",
     r"pulumi config set --path 'pgleap:preflight\.accept\..+",
 )
-
-
-def commands(page: Path) -> list[str]:
-    """Each command line of ours on a page: in indented blocks, and in backticks."""
-    text = page.read_text()
-    found = re.findall(r"^ {4,}((?:pulumi|python -m) .*)$", text, re.MULTILINE)
-    found += [re.sub(r"\s+", " ", one) for one in re.findall(r"`((?:pulumi|python -m) [^`]+)`", text)]
-    return [one.split(" #")[0].strip() for one in found]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
