@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, List, Mapping, Optional, Sequence
 
-from agent import client_rules, journal
+from agent import advice, client_rules, journal
 from agent.cluster import OS_USER, Cluster, from_desired
 from agent.journal import Authority, Journal
 from agent.postgres import Postgres
@@ -55,11 +55,12 @@ def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:
         )
     if server.path(cluster.hba_file).exists():
         _refuse_elsewhere(postgres)
-    changed = write_rules(server, cluster, readers, is_sealed(server, cluster))
+    sealed = is_sealed(server, cluster)
+    changed = write_rules(server, cluster, readers, sealed)
     own = journal.read(server)
     closed = own is not None and own.authority in (Authority.SEALED, Authority.RELEASED)
     # Rules that somebody opened by hand, under a journal that says sealed, are not to be read here: they would let clients in.
-    by_hand = closed and not is_sealed(server, cluster)
+    by_hand = closed and not sealed
     # A run before this one may have died between writing the rules and having them read, or before the role was made.
     if changed or (postgres.answers() if by_hand else postgres.unread()) is not None:
         changed += postgres.have_local_role()
@@ -82,6 +83,35 @@ def _with_superusers_words(postgres: Postgres, refused: Refusal) -> Refusal:
         f"have a line for it be the first of the fleet's own in {postgres.cluster.hba_file} (docs/preflight.md, local-login), or mend"
         " pgleap:postgres (port, superuser, socketFolder); then run `pulumi up` again",
     )
+
+
+def bring_back(postgres: Postgres, readers: Sequence[str], sealed: bool, on_target: bool = False) -> List[str]:
+    """On a running DB_A: pgleap's rules again, where somebody took a whole block out of one of the two files. Once that is read root itself does not
+    come in any more, to mend it, and clients do. What was changed. Raises Refusal."""
+    if not postgres.is_running() or not _taken_out(postgres):
+        return []
+    changed = write_rules(postgres.server, postgres.cluster, readers, sealed, on_target)
+    postgres.reload()
+    return changed
+
+
+def refuse_taken_out(postgres: Postgres, phase: Phase) -> None:
+    """For a verb that only looks, before it asks DB_A anything: raises Refusal where `bring_back` would have something to do, as it has in
+    `phase`."""
+    cluster = postgres.cluster
+    if _taken_out(postgres):
+        round_ = advice.higher(journal.must_read(postgres.server).round)
+        raise Refusal(
+            f"pgleap's block in {cluster.hba_file} and {cluster.ident_file}",
+            "somebody took it out: once that is read root does not come in here, and clients may",
+            f"have it written again: {advice.to(phase, round_)}",
+        )
+
+
+def _taken_out(postgres: Postgres) -> bool:
+    server, files = postgres.server, (postgres.cluster.hba_file, postgres.cluster.ident_file)
+    there = all(server.path(file).exists() for file in files)
+    return there and not all(client_rules.split(_text(server, file))[0] for file in files)
 
 
 def is_sealed(server: Server, cluster: Cluster) -> bool:

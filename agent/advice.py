@@ -33,6 +33,16 @@ def back_over_upgrade(round_: int) -> str:
     return f"{to(Phase.UPGRADE, round_)} && {to(Phase.PREPARE, round_ + 1)}"
 
 
+def over_upgrade(round_: int) -> str:
+    """The authority is taken back, and DB_A fenced again if it had opened; then it is released anew."""
+    return f"{to(Phase.UPGRADE, round_)} && {to(Phase.CUTOVER, round_ + 1)}"
+
+
+def sealed_again(round_: int) -> str:
+    """What to do where the old primary's seal was found open on the way to cutover."""
+    return f"have it sealed again: {over_upgrade(round_)}; or go back: {back_over_upgrade(round_)}"
+
+
 def without_the_word(phase: Phase, round_: int) -> str:
     """Go to `phase`, where acceptDataLoss means nothing and is not to stay."""
     return f"pulumi config rm acceptDataLoss && {to(phase, round_)}"

@@ -55,12 +55,6 @@ def _new_fence(own: Journal) -> str:
     return f"{upgrade}; or, once it is promoted, go back: {advice.to(Phase.PREPARE, round_)}"
 
 
-def _over_upgrade(own: Journal) -> str:
-    """The commands that have the authority taken back, and DB_A fenced again if it had opened; then released anew."""
-    round_ = advice.higher(own.round)
-    return f"{advice.to(Phase.UPGRADE, round_)} && {advice.to(Phase.CUTOVER, round_ + 1)}"
-
-
 def may_open_upgrade_target(own: Journal, other: Journal, next_xid: int) -> int:
     """The epoch with which DB_A may open, from the old primary's journal and next transaction id. Raises Refusal."""
     if other.authority is not Authority.RELEASED:
@@ -73,7 +67,7 @@ def may_open_upgrade_target(own: Journal, other: Journal, next_xid: int) -> int:
         raise Refusal(
             f"a release newer than epoch {own.renounced}, which DB_A has renounced",
             f"epoch {other.epoch}",
-            f"have it taken back, and released anew: {_over_upgrade(own)}",
+            f"have it taken back, and released anew: {advice.over_upgrade(advice.higher(own.round))}",
         )
     if own.upgraded_at != proven(other, next_xid):
         raise Refusal(
@@ -119,13 +113,13 @@ def may_open_again(own: Journal, other: Journal, own_next_xid: int) -> int:
         raise Refusal(
             f"the old primary to have released its authority anew, with an epoch above {own.renounced}",
             f"its journal says: {other.authority.value}, epoch {other.epoch}",
-            f"have it taken back, and released anew: {_over_upgrade(own)}",
+            f"have it taken back, and released anew: {advice.over_upgrade(advice.higher(own.round))}",
         )
     if own.fence is None or own_next_xid != own.fence.xid:
         raise Refusal(
             f"nothing written on DB_A since its own fence {own.fence}",
             f"the next transaction id is {own_next_xid}",
-            f"have a new fence taken: {_over_upgrade(own)}",
+            f"have a new fence taken: {advice.over_upgrade(advice.higher(own.round))}",
         )
     return other.epoch
 

@@ -99,13 +99,7 @@ def _release(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other
     streams = opened or theirs.authority is Authority.SEALED
     missing = seal.is_whole(postgres, quiet=not streams)
     if missing is not None:
-        round_ = advice.higher(own.round)
-        raise Refusal(
-            "the old primary's seal whole",
-            missing,
-            f"have it sealed again: {advice.to(Phase.UPGRADE, round_)} && {advice.to(Phase.CUTOVER, round_ + 1)}; or go back:"
-            f" {advice.back_over_upgrade(round_)}",
-        )
+        raise Refusal("the old primary's seal whole", missing, advice.sealed_again(advice.higher(own.round)))
     if own.authority is Authority.RELEASED:
         if opened:
             return facts_of([], "DB_A took the authority, and has opened", own)

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, NoReturn, Optional, Sequence
 
-from agent import advice, following, journal, loss, pg_upgrade, publisher, seal, trial, way_back
-from agent.access import is_sealed
+from agent import access, advice, following, journal, loss, pg_upgrade, publisher, seal, trial, way_back
 from agent.cluster import from_desired
 from agent.detached import Run
 from agent.journal import Authority
@@ -32,13 +31,14 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
     if desired["side"] == "DB_A":
         _wait_until_built(desired, server)
+        access.refuse_taken_out(postgres, Phase.PREPARE)
         _refuse_by_preflight(desired, server)
         new = from_desired(desired["newPostgres"])
         checked = pg_upgrade.check_standby(server, postgres, new, desired["transferMode"])
         tried = trial.hold(server, postgres, new, int(desired["jobs"]), float(desired["upgradeSeconds"]))
         because = "pg_upgrade --check finds this standby upgradable, and its schema could be restored"
         return {"changed": [], "because": because, **checked, **tried}
-    if is_sealed(server, postgres.cluster):
+    if access.is_sealed(server, postgres.cluster):
         return {"changed": [], "because": "writes are refused already: the check was made before that"}
     _refuse_by_preflight(desired, server)
     seal.refuse_other_writers(postgres)
@@ -73,6 +73,8 @@ def _ready_to_come_back(desired: Mapping[str, Any], server: Server) -> Facts:
     if own.authority is not (Authority.HOLDS if on_target else Authority.RELEASED):
         return {"changed": [], "because": "writes are refused already, or nothing was written on DB_A"}
     postgres = Postgres(server, from_desired(desired["newPostgres" if on_target else "postgres"]), desired["address"])
+    if on_target:
+        access.refuse_taken_out(postgres, Phase.CUTOVER)
     if on_target:
         # DB_A's seal would wait for a prepared transaction in vain, with writes refused.
         seal.refuse_other_writers(postgres)

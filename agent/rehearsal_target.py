@@ -10,16 +10,13 @@ import json
 import os
 from typing import Any, Dict, List, Mapping, Optional
 
-from agent import advice, amounts, journal, major_upgrade, rehearsal, standby, statistics
+from agent import amounts, journal, major_upgrade, rehearsal, standby, statistics
 from agent.postgres import wait_until
 from agent.rehearsal import SLOT_ROW
 from agent.report import Facts, Refusal, progress
 from agent.server import Server
 from agent.states import Target
 from agent.target import UpgradeTarget, read_target
-
-# Seconds for the walsender of a standby that was promoted to end.
-ENDING_SECONDS = 60
 
 
 def rehearsal_target(desired: Mapping[str, Any], server: Server) -> Facts:
@@ -69,7 +66,6 @@ def _upgrade(target: UpgradeTarget) -> Facts:
         seconds = major_upgrade.bring_to_new_version(target, lambda: major_upgrade.promote(target))
         _note(target, **seconds)
         changed.append(f"upgraded from {target.old.cluster.version} to {target.new.cluster.version}")
-        _end_slot(target)
     elif not target.new.is_running():
         target.new.start()
         changed.append("started PostgreSQL")
@@ -97,19 +93,6 @@ def _become_level(target: UpgradeTarget) -> None:
         f"DB_A to replay {at}, where {target.primary.name} stood",
         look,
         f"see that it streams; if its slot is gone: {target.to_prepare}",
-    )
-
-
-def _end_slot(target: UpgradeTarget) -> None:
-    """The walsender of a standby that was promoted goes a moment later; a slot without one would fill the old primary's disk."""
-
-    def look() -> Optional[str]:
-        target.primary.ask(f"SELECT pg_drop_replication_slot(slot_name) {SLOT_ROW} AND NOT active;")
-        return "it is still in use" if _has_slot(target) else None
-
-    round_ = advice.higher(journal.must_read(target.server).round)
-    wait_until(
-        target.server, ENDING_SECONDS, f"the slot on {target.primary.name} to be gone", look, advice.again(round_)
     )
 
 

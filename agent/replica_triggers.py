@@ -62,7 +62,7 @@ def as_before(postgres: Postgres) -> List[str]:
             except Refusal as refused:
                 left.setdefault(database, []).append(one)
                 done.append(
-                    f"{database}: {'.'.join(one[:2])}: the trigger {one[2]} is not as before yet, {refused.found}; a higher round tries again"
+                    f"{database}: {'.'.join(one[:2])}: the trigger {one[2]} is not as before yet, {refused.found}; `pulumi config set round <one higher> && pulumi up` tries again"
                 )
                 progress(done[-1])
         done.append(f"triggers of {database} fire as before")

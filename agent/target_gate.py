@@ -35,6 +35,14 @@ STARTING_SECONDS = 60
 def bring(gate: Gate, desired: Mapping[str, Any], postgres: Postgres, other: OtherSide) -> Facts:
     """Bring it to `gate`; `other` is the old primary. Raises Refusal."""
     own = journal.must_read(postgres.server)
+    back = access.bring_back(
+        postgres, desired["readers"], sealed=own.authority is not Authority.HOLDS, on_target=own.upgraded_at is None
+    )
+    facts = _bring(gate, desired, postgres, own, other)
+    return {**facts, "changed": [*back, *facts["changed"]]}
+
+
+def _bring(gate: Gate, desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: OtherSide) -> Facts:
     if gate is Gate.OPEN:
         return _open(desired, postgres, own, other)
     if (own.authority is Authority.HOLDS and own.phase is Phase.UPGRADE) or own.authority is Authority.SEALED:
@@ -196,13 +204,7 @@ def _epoch_released(own: Journal, theirs: Journal, other: OtherSide, postgres: P
         epoch = authority.may_open_upgrade_target(own, theirs, other.next_xid())
     let_in = other.refuses_clients(postgres.cluster.superuser)
     if let_in is not None:
-        round_ = advice.higher(own.round)
-        raise Refusal(
-            "the old primary to refuse clients",
-            let_in,
-            f"have it sealed again: {advice.to(Phase.UPGRADE, round_)} && {advice.to(Phase.CUTOVER, round_ + 1)}; or go back:"
-            f" {advice.back_over_upgrade(round_)}",
-        )
+        raise Refusal("the old primary to refuse clients", let_in, advice.sealed_again(advice.higher(own.round)))
     return epoch
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-from agent import authority, journal, major_upgrade, standby
+from agent import access, authority, journal, major_upgrade, standby
 from agent.detached import Run
 from agent.journal import Authority
 from agent.report import Facts
@@ -19,6 +19,9 @@ def upgrade_target(desired: Mapping[str, Any], server: Server) -> Facts:
     """Bring DB_A's database to the state `database`. Long: it runs in a transient unit of its own (see detached)."""
     own = journal.must_read(server)
     target = read_target(desired, server)
+    sealed = own.authority is not Authority.HOLDS
+    for postgres in (target.old, target.new):
+        access.bring_back(postgres, [target.primary.address], sealed, on_target=postgres is target.old)
     if Target(desired["database"]) is Target.STANDBY:
         authority.refuse_to_seal_open_target(own)
         return {**standby.standby(target), "configuration": desired.get("configuration")}

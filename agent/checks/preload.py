@@ -110,7 +110,7 @@ CHECKS = (
         sides=(Side.TARGET,),
         why="the new version's server does not start, or lets nobody in, without the libraries that it is to load",
         do="install the packages for the new version on DB_A and the new replicas, or take the library out of the setting on the old"
-        " primary and raise the round",
+        " primary, then `pulumi config set round <one higher> && pulumi up`",
         look=_not_loaded,
     ),
 )

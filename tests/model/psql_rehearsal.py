@@ -59,9 +59,6 @@ def _configuration(asked: Asked, sql: str) -> str:
     return json.dumps({"settings": host.shown_settings(cluster), "rules": host.shown_rules(cluster)})
 
 
-@TABLE.statement(
-    f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = '{REHEARSAL}'"
-)
 def _drop(asked: Asked, sql: str) -> str:
     with asked.asker.effect("dropped the rehearsal's slot"):
         asked.cluster.slots.discard(REHEARSAL)

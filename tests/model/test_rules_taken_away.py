@@ -1,0 +1,81 @@
+"""Somebody takes pgleap's whole block out of DB_A's rule files: the next `up` brings it back, whether it was read meanwhile or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from agent.client_rules import without_rules
+from agent.states import Phase
+from tests.model.advised import to_do
+from tests.model.moves import Scene, States
+from tests.model.operators import Config, Operator
+
+STRANGER = "10.77.0.31"
+
+
+def taken_away(scene: Scene, file: str, *, read: bool) -> None:
+    machine = scene.world.target
+    (cluster,) = machine.running()
+    path = f"{cluster.config}/{file}"
+    machine.put(path, without_rules(machine.text(path)).encode())
+    if read:
+        machine.reload(cluster)
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["not read", "read"])
+@pytest.mark.parametrize("file", ["pg_hba.conf", "pg_ident.conf"])
+@pytest.mark.parametrize(
+    ("state", "phase", "round_"),
+    [
+        ("prepare", Phase.PREPARE, 2),
+        ("upgrade", Phase.UPGRADE, 2),
+        ("upgrade", Phase.CUTOVER, 1),
+        ("cutover", Phase.CUTOVER, 2),
+        ("upgrade, after cutover", Phase.UPGRADE, 3),
+    ],
+    ids=str,
+)
+def test_it_is_there_again(states: States, state: str, phase: Phase, round_: int, file: str, read: bool) -> None:
+    """Root itself does not come in without it: every step on DB_A ended at "Peer authentication failed", and clients came in."""
+    with states.begun(state) as scene:
+        taken_away(scene, file, read=read)
+        scene.world.violations.clear()
+        outcome = scene.up(phase, round_)
+        assert outcome.arrived, outcome.said
+        (cluster,) = scene.world.target.running()
+        let_in = cluster.admits("app", STRANGER) is None
+        assert let_in is (phase is Phase.CUTOVER), cluster.hba
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["not read", "read"])
+@pytest.mark.parametrize("file", ["pg_hba.conf", "pg_ident.conf"])
+@pytest.mark.parametrize(
+    ("state", "phase", "round_"), [("prepare", Phase.READONLY, 1), ("cutover", Phase.UPGRADE, 2)], ids=str
+)
+def test_before_anybody_is_refused_it_is_named(
+    states: States, state: str, phase: Phase, round_: int, file: str, read: bool
+) -> None:
+    """PostgreSQL's own words say neither which file it is nor what to type, and what only looks writes nothing."""
+    with states.begun(state) as scene:
+        taken_away(scene, file, read=read)
+        scene.world.violations.clear()
+        refused = scene.up(phase, round_)
+        assert "pgleap's block in" in refused.said
+        (line,) = to_do(refused.said)
+        again = Operator(scene, Config(phase, round_)).type(line)
+        assert again is not None
+        assert again.arrived, again.said
+        on = scene.up(phase, round_ + 3)
+        assert on.arrived, on.said
+
+
+def test_one_that_lets_clients_in_is_sealed_and_fenced_again(states: States) -> None:
+    """What was written there meanwhile would be lost if the old primary opened."""
+    with states.begun("upgrade, after cutover") as scene:
+        taken_away(scene, "pg_hba.conf", read=True)
+        refused = scene.up(Phase.PREPARE, 3)
+        assert "db-a to refuse clients" in refused.said
+        for phase, round_ in ((Phase.UPGRADE, 4), (Phase.PREPARE, 5)):
+            outcome = scene.up(phase, round_)
+            assert outcome.arrived, outcome.said
+        assert scene.takes_writes("db1")
