@@ -32,6 +32,8 @@ class CheckName(str, Enum):
     REMOVED_OBJECTS = "removed-objects"
     REMOVED_COLUMNS = "removed-columns"
     NOT_NULL = "not-null"
+    GENERATED_CHILDREN = "generated-children"
+    OWN_IN_PG_CATALOG = "own-in-pg-catalog"
     COLLATION_VERSIONS = "collation-versions"
     BUILD = "build"
     CHECKSUMS = "checksums"

@@ -17,7 +17,7 @@ STILL_MADE = "could not be looked at: it was still under way when the answer was
 # By side: the modules beside this one that have checks for it.
 MODULES: Dict[Side, Tuple[str, ...]] = {
     Side.OLD_PRIMARY: (
-        "local_login", "versions", "replication", "extensions", "objects", "collations", "build", "catalog_names", "configured", "authentication", "storage", "room", "company",
+        "local_login", "versions", "replication", "extensions", "objects", "not_restored", "collations", "build", "catalog_names", "configured", "authentication", "storage", "room", "company",
         "managers", "bystanders", "fence", "archive", "activity", "statements", "reverse", "search_paths", "reach",
     ),
     Side.OLD_REPLICA: ("local_login", "versions", "replication", "collations", "configured", "room", "managers", "bystanders", "reach", "tls"),
