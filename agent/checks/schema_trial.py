@@ -12,8 +12,6 @@ from agent.checks.upgrade_target import must_be_standby
 from agent.checks.wording import few
 from agent.postgres import Postgres
 
-MAKE_IT = "python -m scripts.status tells the round; then: pulumi config set round <one higher> && pulumi up"
-
 
 def _tried(sight: Sight) -> List[str]:
     must_be_standby(sight)
@@ -39,8 +37,8 @@ CHECKS = (
         severity=Severity.REFUSE,
         sides=(Side.TARGET,),
         why="pg_upgrade restores these definitions in the window, and would stop there as the trial did; its --check restores nothing",
-        do="mend each on the old primary, where it does not say otherwise; then have it tried again: `pulumi up` in prepare, with a higher"
-        " round",
+        do="mend each on the old primary, where it does not say otherwise; then have it tried again, in prepare:"
+        " `pulumi config set round <one higher> && pulumi up`",
         look=_tried,
         long=True,
     ),

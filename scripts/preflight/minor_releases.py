@@ -77,8 +77,8 @@ CHECKS = (
         CheckName.MINOR_RELEASES, Severity.WARN, ("DB_A", "new replica"),
         "an older release of the new version may refuse what a later one of the old version writes, and has faults that are mended in the old"
         " one already",
-        "bring the new version's packages up to date on DB_A and on the new replicas, then `pulumi up` in prepare with a higher round: the schema is"
-        " tried again",
+        "bring the new version's packages up to date on DB_A and on the new replicas, then, in prepare, `pulumi config set round <one higher> &&"
+        " pulumi up`: the schema is tried again",
         _minor_releases,
     ),
 )  # fmt: skip
