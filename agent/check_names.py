@@ -94,6 +94,8 @@ class CheckName(str, Enum):
     KEYLESS_TABLES = "keyless-tables"
     EQUAL_ROWS = "equal-rows"
     SEARCH_PATHS = "search-paths"
+    CONNECTION_LIMITS = "connection-limits"
+    SESSION_SETTINGS = "session-settings"
     LEAVE_OUT = "leave-out"
     SEQUENCES = "sequences"
     # The servers of the application.
@@ -110,6 +112,7 @@ class CheckName(str, Enum):
     # Made by whoever runs scripts.preflight, who sees all servers and AWS.
     SSH = "ssh"
     SUDO = "sudo"
+    DELIVERY = "delivery"
     PYTHON = "python"
     CLOCKS = "clocks"
     SYSTEM_IDENTIFIER = "system-identifier"

@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from components.settings import Settings
 
 DEADLINE = 10.0
+DELIVERY_SECONDS = 5.0
 # So many servers at once: enough for any fleet this is for, and within a bastion's limits on open files.
 AT_ONCE = 64
 # What the shell answers where the agent is not installed; no verb ends with it.
@@ -46,6 +48,8 @@ class Answer:
     error: str
     began: float = 0.0
     ended: float = 0.0
+    # Of a file that was to be brought there over SFTP and taken away again: "" if it was, why it was not; None if nobody tried.
+    delivered: str | None = None
 
 
 class Reachable(Protocol):
@@ -113,9 +117,11 @@ class _Way:
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
 
-def ask(settings: Settings, command: str, inputs: Mapping[str, str], deadline: float = DEADLINE) -> dict[str, Answer]:
+def ask(
+    settings: Settings, command: str, inputs: Mapping[str, str], deadline: float = DEADLINE, *, delivers: bool = False
+) -> dict[str, Answer]:
     """Run `command` on each server named in `inputs` (name -> its standard input); the answers by name, after at most
-    `deadline` seconds for each server."""
+    `deadline` seconds for each server. With `delivers` a file is tried over SFTP first, as the engine brings the agent."""
     servers = {name: settings.servers[name] for name in inputs}
     try:
         return asyncio.run(
@@ -125,6 +131,7 @@ def ask(settings: Settings, command: str, inputs: Mapping[str, str], deadline: f
                 lambda name, shell: shell(command, inputs[name]),
                 deadline=deadline,
                 dial=deadline,
+                delivers=delivers,
             )
         )
     except UnreachableError as error:
@@ -155,13 +162,14 @@ async def each(
     *,
     deadline: float,
     dial: float,
+    delivers: bool = False,
 ) -> dict[str, Answer]:
     """Talk to all servers side by side, at most `dial` seconds until one lets us in and `deadline` seconds in all for each: the answers
     by name. `hear` is told what a server says meanwhile, by its name. Raises UnreachableError."""
     async with _way(ssh, dial) as way:
         answers = await asyncio.gather(
             *(
-                _one(way, server, partial(talk, name), partial(hear, name), dial, deadline)
+                _one(way, server, partial(talk, name), partial(hear, name), dial, deadline, delivers)
                 for name, server in servers.items()
             )
         )
@@ -207,10 +215,17 @@ async def _keys(ssh: Login) -> AsyncIterator[Keys]:
 
 
 async def _one(
-    way: _Way, server: Reachable, talk: Callable[[Shell], Awaitable[Answer]], hear: Hear, dial: float, deadline: float
+    way: _Way,
+    server: Reachable,
+    talk: Callable[[Shell], Awaitable[Answer]],
+    hear: Hear,
+    dial: float,
+    deadline: float,
+    delivers: bool,
 ) -> Answer:
     ssh = way.ssh
     said: list[str] = []
+    delivered: str | None = None
     async with way.room:
         within = dial
         try:
@@ -219,12 +234,33 @@ async def _one(
                     connection = await _connect(way, server.address, ssh.port, ssh.user, server.host_key, way.bastion)
                 within = deadline
                 try:
-                    return await talk(partial(_talk, connection, hear=hear, said=said))
+                    if delivers:
+                        delivered = await _deliver(connection)
+                    return replace(await talk(partial(_talk, connection, hear=hear, said=said)), delivered=delivered)
                 finally:
                     # Not closed: a server that stopped answering would be waited for.
                     connection.abort()
         except Exception as error:  # whatever becomes of one, the others are asked
-            return Answer(None, "".join(said), _why(error, within))
+            return Answer(None, "".join(said), _why(error, within), delivered=delivered)
+
+
+async def _deliver(connection: asyncssh.SSHClientConnection) -> str:
+    """Bring a small file to where the engine brings the agent, in its way, and take it away: "" if that goes, else why not."""
+    name = f".pgleap-preflight-{secrets.token_hex(8)}"
+    try:
+        async with asyncio.timeout(DELIVERY_SECONDS), connection.start_sftp_client() as client:
+            try:
+                async with client.open(name, "wb") as file:
+                    await file.write(b"pgleap")
+                await client.stat(name)
+            finally:
+                with contextlib.suppress(OSError, asyncssh.Error):
+                    await client.remove(name)
+    except TimeoutError:
+        return f"no answer within {DELIVERY_SECONDS:g} s"
+    except Exception as error:  # whatever it is, the server is asked all the same
+        return str(error) or type(error).__name__
+    return ""
 
 
 async def _talk(

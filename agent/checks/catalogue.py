@@ -18,7 +18,7 @@ STILL_MADE = "could not be looked at: it was still under way when the answer was
 MODULES: Dict[Side, Tuple[str, ...]] = {
     Side.OLD_PRIMARY: (
         "local_login", "versions", "replication", "extensions", "objects", "not_restored", "collations", "build", "catalog_names", "configured", "authentication", "storage", "room", "company",
-        "managers", "bystanders", "fence", "archive", "activity", "statements", "reverse", "search_paths", "reach",
+        "managers", "bystanders", "fence", "archive", "activity", "statements", "reverse", "search_paths", "limits", "reach",
     ),
     Side.OLD_REPLICA: ("local_login", "versions", "replication", "collations", "configured", "room", "managers", "bystanders", "reach", "tls"),
     Side.TARGET: (

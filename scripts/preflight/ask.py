@@ -60,7 +60,7 @@ def ask(settings: Settings, *, made: bool, deadline: float = DEADLINE) -> dict[s
     living = [server for server in settings.servers.values() if not server.lost]
     living.sort(key=lambda server: (server is not settings.target, server in settings.hosts_servers))
     asked = {server.name: {**to_look_at(desire, server, made=made), "tellsAhead": True} for server in living}
-    return _ask(settings, asked, deadline)
+    return _ask(settings, asked, deadline, delivers=True)
 
 
 def ask_facts(settings: Settings, servers: Iterable[Server], deadline: float = DEADLINE) -> dict[str, Said]:
@@ -70,11 +70,16 @@ def ask_facts(settings: Settings, servers: Iterable[Server], deadline: float = D
     return _ask(settings, asked, deadline)
 
 
-def _ask(settings: Settings, wanted: Mapping[str, Mapping[str, Any]], deadline: float) -> dict[str, Said]:
+def _ask(
+    settings: Settings, wanted: Mapping[str, Mapping[str, Any]], deadline: float, *, delivers: bool = False
+) -> dict[str, Said]:
     agent = agent_program()
     program = base64.b64encode(agent.file.read_bytes()).decode()
     asked = {name: f"{agent.sha256} {program}\n{json.dumps(each)}" for name, each in wanted.items()}
-    return {name: read(answer) for name, answer in fleet_ssh.ask(settings, COMMAND, asked, deadline).items()}
+    return {
+        name: read(answer)
+        for name, answer in fleet_ssh.ask(settings, COMMAND, asked, deadline, delivers=delivers).items()
+    }
 
 
 def to_look_at(desire: Desire, server: Server, *, made: bool) -> dict[str, Any]:

@@ -49,6 +49,22 @@ def _sudo(fleet: Fleet) -> Outcome:
     return outcome
 
 
+def _delivery(fleet: Fleet) -> Outcome:
+    """The agent comes by SFTP, and what a step says by its standard output."""
+    outcome = Outcome()
+    for name, said in fleet.said.items():
+        if said.answer.delivered:
+            outcome.finds(name, f"no file can be brought there over SFTP: {said.answer.delivered}")
+        if said.strange:
+            first = said.strange.splitlines()[0][:80]
+            outcome.finds(name, f"its login shell prints to standard output what nobody asked for: {first!r}")
+        if said.reached:
+            outcome.fine(name)
+        elif name not in outcome.found:
+            outcome.unseen[name] = said.why
+    return outcome
+
+
 def _python(fleet: Fleet) -> Outcome:
     outcome = Outcome()
     for name, said in fleet.said.items():
@@ -125,6 +141,13 @@ CHECKS = (
         "every step runs as root, and nobody is there to type a password",
         "echo 'deploy ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/pgleap, for the user of pgleap:ssh; no requiretty",
         _sudo,
+    ),
+    FleetCheck(
+        CheckName.DELIVERY, Severity.REFUSE, EVERY,
+        "the engine brings the agent there over SFTP, before the first step; a shell that prints breaks SFTP, and what steps answer",
+        "have `Subsystem sftp internal-sftp` in its sshd_config and reload sshd, and room in the home of pgleap:ssh's user; have its .bashrc"
+        " print for terminals alone: case $- in *i*) ;; *) return ;; esac",
+        _delivery,
     ),
     FleetCheck(
         CheckName.PYTHON, Severity.REFUSE, EVERY,
