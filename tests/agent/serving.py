@@ -84,7 +84,7 @@ def _serving(binaries: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servin
         tempfile.TemporaryDirectory(prefix="pgleap-") as root,
         running(Path(folder), SETTINGS, binaries=binaries) as database,
     ):
-        monkeypatch.setattr("agent.cluster.SOCKET_FOLDER", str(database.folder))
+        monkeypatch.setattr("agent.postgres.SOCKET_FOLDER", str(database.folder))
         database.sql(f"CREATE ROLE {LOCAL_ROLE} SUPERUSER LOGIN; CREATE ROLE {READER} LOGIN REPLICATION")
         cluster = from_desired(database.desired()["postgres"])
         yield Serving(database, Postgres(Server(Path(root)), cluster, "127.0.0.1"))

@@ -61,7 +61,7 @@ def database(whole: Database) -> Iterator[Database]:
 
 @pytest.fixture
 def postgres(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postgres:
-    monkeypatch.setattr("agent.cluster.SOCKET_FOLDER", str(database.folder))
+    monkeypatch.setattr("agent.postgres.SOCKET_FOLDER", str(database.folder))
     cluster = from_desired(database.desired()["postgres"])
     server = Server(tmp_path)
     server.path(cluster.config).mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,7 @@ def postgres_of(database: Database, folder: Path) -> Postgres:
 
 @pytest.fixture
 def postgres(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Postgres:
-    monkeypatch.setattr("agent.cluster.SOCKET_FOLDER", str(database.folder))
+    monkeypatch.setattr("agent.postgres.SOCKET_FOLDER", str(database.folder))
     return postgres_of(database, tmp_path)
 
 

@@ -74,7 +74,7 @@ def test_a_slot_while_others_change_the_catalog(
     database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each database's half is made beside the others': a slot that fails over that, now and then, ends the window after pg_upgrade."""
-    monkeypatch.setattr("agent.cluster.SOCKET_FOLDER", str(database.folder))
+    monkeypatch.setattr("agent.postgres.SOCKET_FOLDER", str(database.folder))
     cluster = from_desired(database.desired()["postgres"])
     postgres = Postgres(Server(tmp_path), cluster, "127.0.0.1", role="postgres")
 

@@ -61,7 +61,7 @@ def sealable(request: pytest.FixtureRequest) -> Iterator[Sealable]:
         pytest.MonkeyPatch.context() as patched,
         running(Path(folder), {"max_wal_senders": "5"}, binaries=request.param) as database,
     ):
-        patched.setattr("agent.cluster.SOCKET_FOLDER", str(database.folder))
+        patched.setattr("agent.postgres.SOCKET_FOLDER", str(database.folder))
         yield Sealable(database, Path(folder) / "state")
 
 

@@ -28,6 +28,7 @@ HAVING = "SELECT string_agg(DISTINCT tablename, ', ') FROM pg_stats WHERE schema
 def server(request: pytest.FixtureRequest) -> Iterator[Serving]:
     with pytest.MonkeyPatch.context() as monkeypatch:
         for found in serving(request.param, monkeypatch):
+            monkeypatch.setattr(statistics, "SOCKET_FOLDER", str(found.database.folder))
             for name in NAMES:
                 found.sql(f'CREATE DATABASE "{name}"')
                 for line in [FAILS, ROWS] if name == "app" else [ROWS]:

@@ -105,8 +105,9 @@ def whole() -> Iterator[Here]:
 @pytest.fixture
 def here(whole: Here, monkeypatch: pytest.MonkeyPatch) -> Here:
     """Before each test there is one database beside the usual ones, and it is empty."""
-    monkeypatch.setattr(trial, "SOCKET_FOLDER", str(whole.old.folder), raising=False)
-    monkeypatch.setattr("agent.cluster.SOCKET_FOLDER", str(whole.old.folder))
+    for place in (pg_upgrade, trial):
+        monkeypatch.setattr(place, "SOCKET_FOLDER", str(whole.old.folder))
+    monkeypatch.setattr("agent.postgres.SOCKET_FOLDER", str(whole.old.folder))
     monkeypatch.setattr(pg_upgrade, "UPGRADE_HBA_RULES", "local all all trust\n")
     whole.old.folder.chmod(0o755)
     whole.old.sql("DROP DATABASE IF EXISTS shop WITH (FORCE)")

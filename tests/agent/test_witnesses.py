@@ -44,7 +44,7 @@ def test_a_replica_tells_that_the_old_primary_took_writes_again(
 ) -> None:
     """The only witness there is, once the old primary is dead and DB_A was away."""
     with old_primary(binaries, tmp_path) as (primary, postgres):
-        monkeypatch.setattr("agent.cluster.SOCKET_FOLDER", str(primary.folder))
+        monkeypatch.setattr("agent.postgres.SOCKET_FOLDER", str(primary.folder))
         functions.make(postgres, "postgres")
         cluster = postgres.cluster
         told = postgres.server.run(

@@ -73,7 +73,7 @@ def two_sides() -> Iterator[Sides]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgleap-")))
         if os.geteuid() == 0:
             shutil.chown(folder, OS_USER)
-        stack.enter_context(pytest.MonkeyPatch.context()).setattr("agent.cluster.SOCKET_FOLDER", str(folder))
+        stack.enter_context(pytest.MonkeyPatch.context()).setattr("agent.postgres.SOCKET_FOLDER", str(folder))
 
         def side(name: str, binaries: Path) -> Side:
             own = folder / name

@@ -53,7 +53,7 @@ def state(monkeypatch: pytest.MonkeyPatch, standby: Database) -> Iterator[Path]:
     monkeypatch.setattr(pg_upgrade, "WORK_FOLDER", str(folder / "pg_upgrade"))
     monkeypatch.setattr(pg_upgrade, "UPGRADE_HBA", str(folder / "hba.conf"))
     monkeypatch.setattr(pg_upgrade, "UPGRADE_HBA_RULES", "local all all trust\n")
-    monkeypatch.setattr("agent.cluster.SOCKET_FOLDER", str(standby.folder))
+    monkeypatch.setattr(pg_upgrade, "SOCKET_FOLDER", str(standby.folder))
     yield folder
     shutil.rmtree(folder)
 
@@ -206,7 +206,7 @@ def test_what_the_schema_trial_came_to(standby: Database, state: Path, monkeypat
     assert result.unseen is not None and "not tried yet: `prepare` does it" in result.unseen
     # Its operators are written otherwise where public is in the search_path.
     _promoted(standby, f"CREATE ROLE {LOCAL_ROLE} SUPERUSER LOGIN; CREATE EXTENSION citext")
-    monkeypatch.setattr("agent.cluster.SOCKET_FOLDER", str(standby.folder))
+    monkeypatch.setattr("agent.postgres.SOCKET_FOLDER", str(standby.folder))
     desired = standby.desired()
     as_the_agent = Postgres(Server(), from_desired(desired["postgres"]), "127.0.0.1")
     mark = trial_mark.take(as_the_agent, Server(), from_desired(desired["newPostgres"]), 2).text
