@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,35 @@ def test_a_client_is_left_without_a_trace_also_the_second_time(server: FakeServe
     assert len(uninstall(CLIENT, server)["changed"]) == 2
     assert left(server) == []
     assert uninstall(CLIENT, server)["changed"] == []
+
+
+@pytest.mark.parametrize("dies_at", range(1, 9))
+def test_one_that_died_half_way_is_run_again(server: FakeServer, monkeypatch: pytest.MonkeyPatch, dies_at: int) -> None:
+    """Half of its files gone, it would be refused, or leave the other half for ever."""
+    for name in ("hosts.before", "pgpass", "tasks.json", "unit/run.json"):
+        server.write_durably(f"{STATE_FOLDER}/{name}", b"{}")
+    server.write_json(hosts_file.RECORD, {})
+    gone = 0
+
+    def dying(name: str) -> None:
+        real = getattr(os, name)
+
+        def act(*arguments: Any, **more: Any) -> None:
+            nonlocal gone
+            gone += 1
+            if gone == dies_at:
+                raise KeyboardInterrupt
+            real(*arguments, **more)
+
+        patched.setattr(os, name, act)
+
+    with monkeypatch.context() as patched:
+        for name in ("unlink", "rmdir"):
+            dying(name)
+        with pytest.raises(KeyboardInterrupt):
+            uninstall(CLIENT, server)
+    uninstall(CLIENT, server)
+    assert left(server) == []
 
 
 @pytest.mark.parametrize(

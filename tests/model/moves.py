@@ -209,8 +209,7 @@ def each_fault(
     for moment in states.moments(move):
         if critical_only and moment.step not in CRITICAL:
             continue
-        most = 4 if moment.step not in WHOLLY else 8 if move.phase is Phase.PREPARE else moment.moments
-        for fault in faults_of(moment, hows, -(-moment.moments // max(most, 1))):
+        for fault in faults_at(move, moment, hows):
             runs += 1
             with states.again(moment.saved) as scene:
                 where = f"{moment.step} {fault.how} {fault.moment}"
@@ -220,6 +219,12 @@ def each_fault(
                 except AssertionError as error:
                     wrong.append(f"{where}: {error}")
     assert not wrong, f"{len(wrong)} of {runs} runs:\n" + "\n".join(wrong[:20])
+
+
+def faults_at(move: Move, moment: Moment, hows: tuple[How, ...]) -> list[Fault]:
+    """Those that `each_fault` tries at a step of a move."""
+    most = 4 if moment.step not in WHOLLY else 8 if move.phase is Phase.PREPARE else moment.moments
+    return faults_of(moment, hows, -(-moment.moments // max(most, 1)))
 
 
 def faults_of(moment: Moment, hows: tuple[How, ...], every: int = 1) -> list[Fault]:
