@@ -38,7 +38,7 @@ FROM pg_replication_slots WHERE slot_name ~ '^{PUBLICATION}_';"""
 @dataclass(frozen=True)
 class Behind:
     """What is not applied yet, in sentences. `stopped`: some of it will not come by waiting; `gone`: nor by anything else, for DB_A has no
-    slot any more that holds it."""
+    slot any more that holds it, or is not what was followed."""
 
     found: str
     stopped: bool
@@ -141,6 +141,12 @@ class Subscriber:
                 wrong.append(f"{database} has applied up to {slot['confirmed']}")
                 gone = gone or slot["status"] == "lost"
                 stopped = stopped or mine is None or not mine["enabled"]
+            elif mine is not None and mine["applied"] and number(mine["applied"]) > number(fence.lsn):
+                # What DB_A took since has positions that were applied before: its walsender passed over it.
+                wrong.append(
+                    f"{database} has applied up to {mine['applied']}, which DB_A has not come to: DB_A was restored from an older image"
+                )
+                gone = True
         return Behind("; ".join(wrong), stopped or gone, gone) if wrong else None
 
 

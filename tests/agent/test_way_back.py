@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from agent import catalog, comparison, copies, functions, loss, publisher, subscriber, way_back
+from agent.journal import Fence
 from agent.past import Bounds, past, start
 from agent.qualified import Qualified, named_by
 from agent.report import Refusal
 from agent.sequences import Value
+from agent.subscriber import Behind, Subscriber
 
 LOG = """\
 2026-01-01 00:00:00 UTC [7] ERROR:  duplicate key value violates unique constraint "member_pkey"
@@ -155,6 +158,32 @@ def test_a_slots_name_is_one_that_postgresql_takes(name: str) -> None:
     assert set(slot) <= set("abcdefghijklmnopqrstuvwxyz0123456789_")
     assert slot != publisher.slot_of(f"{name}2")
     assert publisher.slot_of("x-y") != publisher.slot_of("x_y")
+
+
+@dataclass(frozen=True)
+class Told(Subscriber):
+    """A subscriber that was told how far one database came: DB_A's slot, and what was applied here."""
+
+    confirmed: str = "0/300"
+    applied: str | None = None
+
+    def by_database(self) -> list[tuple[str, dict[str, Any] | None, dict[str, Any] | None]]:
+        return [
+            ("shop", {"confirmed": self.confirmed, "status": "reserved"}, {"enabled": True, "applied": self.applied})
+        ]
+
+
+def test_more_than_db_a_has_ever_written_is_of_an_older_image() -> None:
+    """Put back while it was open its journal is the same: what it took since has positions that were applied before, and is passed over in silence."""
+
+    def behind(applied: str | None) -> Behind | None:
+        return Told(None, None, 1, applied=applied).behind(Fence(1, "0/200"))  # type: ignore[arg-type] # nobody is asked
+
+    assert behind(None) is behind("0/1FF") is behind("0/200") is None
+    found = behind("0/201")
+    assert found is not None
+    assert found.gone
+    assert "shop has applied up to 0/201, which DB_A has not come to" in found.found
 
 
 def test_positions_are_compared_as_numbers() -> None:
