@@ -57,12 +57,12 @@ class Cluster:
 
 def socket_folder(cluster: Cluster, lock: str) -> str:
     """Where the socket is: as the stack says, or as a running server's postmaster.pid, whose text is `lock`, has it on its fifth line
-    (miscadmin.h, LOCK_FILE_LINE_SOCKET_DIR); else where it usually is. Pure."""
+    (miscadmin.h, LOCK_FILE_LINE_SOCKET_DIR); "" if neither says. Pure."""
     lines = lock.split("\n")
     said = lines[4].strip() if len(lines) > 4 else ""
     if said and not said.startswith(("/", "@")):
         said = f"{cluster.data}/{said}"
-    return cluster.socket_folder or said or SOCKET_FOLDER
+    return cluster.socket_folder or said
 
 
 def from_desired(desired: Mapping[str, Any]) -> Cluster:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 from agent import session_settings
-from agent.cluster import OS_USER, Cluster
+from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
 from agent.postgres import BYTES, Postgres
 from agent.report import Facts, Refusal, progress
 from agent.server import STATE_FOLDER, Server
@@ -79,7 +79,7 @@ def check_standby(server: Server, old: Postgres, new: Cluster, transfer_mode: st
         progress("pg_upgrade --check against the running standby")
         began = server.monotonic()
         done = server.run(
-            *command(server, old.cluster, new, transfer_mode, 1, check=True), "--socketdir", old.socket_folder,
+            *command(server, old.cluster, new, transfer_mode, 1, check=True), "--socketdir", SOCKET_FOLDER,
             user=OS_USER, folder=folder, check=False, timeout=CHECK_SECONDS, environment=environment(old.cluster),
         )  # fmt: skip
         if done.returncode != 0:

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 from agent import cluster as clusters
 from agent import session_settings
 from agent.client_rules import LOCAL_ROLE
-from agent.cluster import OS_USER, Cluster
+from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
 from agent.qualified import values_in
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Completed, Server
@@ -75,9 +75,13 @@ class Postgres:
 
     @property
     def socket_folder(self) -> str:
-        """Where this cluster's socket is: another folder than usual is found by what the running server wrote down."""
+        return self.sockets(SOCKET_FOLDER)
+
+    def sockets(self, otherwise: str) -> str:
+        """Where this cluster's socket is: another folder than usual is found by what the running server wrote down. `otherwise` if nothing
+        says where."""
         lock = self.server.path(f"{self.cluster.data}/postmaster.pid")
-        return clusters.socket_folder(self.cluster, lock.read_text() if lock.exists() else "")
+        return clusters.socket_folder(self.cluster, lock.read_text() if lock.exists() else "") or otherwise
 
     def _psql(
         self,

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from agent import advice, amounts, journal, session_settings
 from agent.client_rules import LOCAL_ROLE
+from agent.cluster import SOCKET_FOLDER
 from agent.postgres import BYTES, Postgres
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Server
@@ -94,7 +95,7 @@ def environment_of(postgres: Postgres, role: str) -> Dict[str, str]:
     cluster = postgres.cluster
     settings = session_settings.superusers(cluster.version)
     return {
-        "PGHOST": postgres.socket_folder,
+        "PGHOST": postgres.sockets(SOCKET_FOLDER),
         "PGPORT": str(cluster.port),
         "PGUSER": role,
         "PGOPTIONS": session_settings.options({**settings, "default_transaction_read_only": "off"}),

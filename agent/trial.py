@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from agent import new_cluster, pg_upgrade, trial_cluster, trial_errors, trial_mark, trial_programs
-from agent.cluster import OS_USER, Cluster
+from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal, progress
 from agent.server import STATE_FOLDER, Completed, Server
@@ -142,7 +142,7 @@ class _Trial:
 
     def _from_standby(self, argv: Sequence[str]) -> Completed:
         while True:
-            done = self._run(argv, self.cluster.source(self.old.socket_folder))
+            done = self._run(argv, self.cluster.source(self.old.sockets(SOCKET_FOLDER)))
             if done.returncode == 0 or CONFLICT not in done.stderr:
                 return done
             progress("a dump was cancelled by what DB_A replayed: once more")

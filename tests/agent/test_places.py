@@ -26,8 +26,8 @@ def at(**more: object) -> Cluster:
         (LOCK.format(folder="/tmp/sock"), "/srv/run", "/srv/run"),
         (LOCK.format(folder="run"), "", "/var/lib/postgresql/17/main/run"),
         (LOCK.format(folder="@pg"), "", "@pg"),
-        (LOCK.format(folder=""), "", "/var/run/postgresql"),
-        ("4242\n", "", "/var/run/postgresql"),
+        (LOCK.format(folder=""), "", ""),
+        ("4242\n", "", ""),
         ("", "/srv/run", "/srv/run"),
     ],
 )
