@@ -13,6 +13,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from agent import (
     client_rules,
@@ -169,18 +170,26 @@ def test_settings_that_are_named_are_there(page: Path) -> None:
     for name in names:
         first, _, rest = name.partition(".")
         if re.fullmatch(r"\w+(\.\w+)+", name) and first in top:
-            assert rest in keys_below(first), name
+            assert is_key_below(first, rest), name
     for name in re.findall(r"`pgleap:(\w+)", page.read_text()):
         assert name in top, name
 
 
-def keys_below(key: str) -> set[str]:
-    """The keys of an object in the stack config."""
-    annotation = next(field.annotation for field in Settings.model_fields.values() if field.alias == key)
-    models = [
-        one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)
-    ]
-    return {field.alias or name for model in models for name, field in model.model_fields.items()}
+def is_key_below(top: str, path: str) -> bool:
+    """Whether an object in the stack config has this key; dots lead to a key of an object in it."""
+    models, keys = below(next(field for field in Settings.model_fields.values() if field.alias == top)), path.split(".")
+    for key in keys:
+        named = [f for model in models for name, f in model.model_fields.items() if (f.alias or name) == key]
+        if not named:
+            return False
+        models = below(named[0])
+    return True
+
+
+def below(field: FieldInfo) -> list[type[BaseModel]]:
+    """The models of a field's objects."""
+    kinds = (field.annotation, *get_args(field.annotation))
+    return [one for one in kinds if isinstance(one, type) and issubclass(one, BaseModel)]
 
 
 def test_what_must_be_configured_is_listed() -> None:
