@@ -54,6 +54,12 @@ class TrialCluster:
         server.run(
             new.program("initdb"), "--pgdata", self.data, "--no-sync", *initdb_options, user=OS_USER, timeout=STEP_SECONDS
         )  # fmt: skip
+        # What the old primary was given by ALTER SYSTEM lies among the data: without its limits, and the libraries that it loads, the trial
+        # would fail over what pg_upgrade restores.
+        auto = server.path(new.auto_config_file)
+        if auto.exists():
+            own = f"{self.data}/{auto.name}"
+            server.write_durably(own, auto.read_bytes(), mode=0o600, owner=(uid, gid))
         files = {
             "config_file": new.config_file,
             "hba_file": server.place(pg_upgrade.UPGRADE_HBA),

@@ -383,6 +383,24 @@ def test_what_a_trial_left_that_died_is_taken_away(here: Here) -> None:
     assert left.postmaster() is None and not Path(f"/proc/{postmaster}").exists()
 
 
+def test_what_alter_system_set_counts_in_the_trial_too(here: Here) -> None:
+    """It lies among the data, where the new cluster has it: without its limits, or what it loads ahead, a trial finds what pg_upgrade never will."""
+    new = from_desired(here.old.desired()["newPostgres"])
+    auto = Path(new.auto_config_file)
+    before = auto.read_text()
+    made = trial_cluster.at(here.server, here.postgres.cluster, new)
+    pg_upgrade.prepare_folder(here.server, trial_cluster.WORK)
+    auto.write_text(f"{before}max_locks_per_transaction = '78'\nport = '1'\n")
+    try:
+        made.make([])
+        asked = here.server.run(str(NEW / "psql"), "-XAtc", "SHOW max_locks_per_transaction", "-d", "template1", user=OS_USER,
+                                environment=made.environment())  # fmt: skip
+        assert asked.stdout == "78\n"
+    finally:
+        auto.write_text(before)
+        made.clear()
+
+
 def test_another_server_whose_number_the_lock_file_has_is_not_ended(here: Here) -> None:
     """After a reboot the number may be the old version's standby."""
     new = from_desired(here.old.desired()["newPostgres"])
