@@ -13,6 +13,8 @@ _COMMAND = "Command was: "
 _LISTED = re.compile(r"^(\d+); \d+ \d+ (.*)$")
 _PSQL = re.compile(r"^psql:.*?:(\d+): (ERROR|FATAL|PANIC|error): +(.*)$")
 _PSQL_ANY = re.compile(r"^psql:.*?:\d+: ")
+# A role's password, as pg_dumpall writes it: a hash, and nothing that is to be told.
+_PASSWORD = re.compile(r"(?<= PASSWORD )'[^']*'")
 _LONGEST = 700
 
 # The first of these that the words match says what to do, on the old primary where it does not say otherwise.
@@ -146,7 +148,7 @@ def of_globals(said: str, text: str) -> List[str]:
             words = []
         if error:
             at = int(error[1])
-            what = statements[at - 1] if 0 < at <= len(statements) else ""
+            what = _PASSWORD.sub("...", statements[at - 1]) if 0 < at <= len(statements) else ""
             words = [f"{error[2]}:  {error[3]}"]
         elif words and line.strip():
             words.append(line.strip())
