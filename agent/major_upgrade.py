@@ -124,9 +124,11 @@ def _live_fence(target: UpgradeTarget) -> Fence:
     """The old primary's fence, proved right now; if it is lost, the one that DB_A remembers. Raises Refusal."""
     if target.primary.lost:
         return _remembered_fence(target)
-    theirs = journal.from_json(target.primary.journal())
-    older_image.refuse_older_target(journal.must_read(target.server), theirs, target.name)
-    return authority.proven(theirs, target.primary.next_xid())
+    own, theirs = journal.must_read(target.server), journal.from_json(target.primary.journal())
+    older_image.refuse_older_target(own, theirs, target.name)
+    next_xid = target.primary.next_xid()
+    older_image.refuse_used_up(theirs, own, next_xid, target.name)
+    return authority.proven(theirs, next_xid)
 
 
 def _remembered_fence(target: UpgradeTarget) -> Fence:

@@ -25,8 +25,11 @@ def use_up(primary: OtherSide) -> None:
 
 def refuse_used_up(primary: Journal, target: Journal, next_xid: int, name: str) -> None:
     """For an old primary that released its authority to a DB_A (`name`) which says that it never opened; `next_xid` is the old primary's. Raises
-    Refusal if something was written since: DB_A opened, or somebody got behind the seal, and nobody can tell which."""
-    if target.authority is not Authority.NONE or primary.fence is None or next_xid == primary.fence.xid:
+    Refusal if something was written since: DB_A opened, or somebody got behind the seal, and nobody can tell which. Whichever side sees it says
+    so: the one sent over upgrade would be refused there."""
+    if primary.authority is not Authority.RELEASED or target.authority is not Authority.NONE:
+        return
+    if primary.fence is None or next_xid == primary.fence.xid:
         return
     _refuse_moved(primary, target, primary.fence, next_xid, name)
 

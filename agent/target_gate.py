@@ -180,7 +180,7 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
             theirs = journal.from_json(other.journal())
             older_image.refuse_older_target(own, theirs, desired["server"])
             older_image.refuse_older_primary(theirs, own, other.name)
-            epoch = _epoch_released(own, theirs, other, postgres)
+            epoch = _epoch_released(own, theirs, other, postgres, desired["server"])
             own = journal.update(server, authority=Authority.HOLDS, epoch=epoch, fence=None, seen=journal.seen(theirs))
     if not other.lost and access.is_sealed(server, postgres.cluster):
         older_image.use_up(other)
@@ -196,12 +196,14 @@ def _open(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other: O
     return facts_of(changed, why if changed else "it is open, and holds the authority", own)
 
 
-def _epoch_released(own: Journal, theirs: Journal, other: OtherSide, postgres: Postgres) -> int:
-    """The epoch that the old primary released, read live with its seal and its fence. Raises Refusal."""
+def _epoch_released(own: Journal, theirs: Journal, other: OtherSide, postgres: Postgres, here: str) -> int:
+    """The epoch that the old primary released, read live with its seal and its fence; `here` is DB_A's name. Raises Refusal."""
     if own.authority is Authority.SEALED:
         epoch = authority.may_open_again(own, theirs, seal.next_xid(postgres))
     else:
-        epoch = authority.may_open_upgrade_target(own, theirs, other.next_xid())
+        next_xid = other.next_xid()
+        older_image.refuse_used_up(theirs, own, next_xid, here)
+        epoch = authority.may_open_upgrade_target(own, theirs, next_xid)
     let_in = other.refuses_clients(postgres.cluster.superuser)
     if let_in is not None:
         raise Refusal("the old primary to refuse clients", let_in, advice.sealed_again(advice.higher(own.round)))

@@ -12,6 +12,7 @@ from agent.states import Phase
 from tests.model.engine import Fault, How
 from tests.model.image import Image
 from tests.model.moves import Scene, States
+from tests.model.test_advice import wrote_behind_the_seal
 from tests.model.test_comes_back import TRIES, time_passes
 from tests.model.test_lost_servers import dies
 
@@ -145,6 +146,18 @@ def test_of_db_a_from_right_before_it_opened_before_anybody_has_looked(states: S
             assert not scene.takes_writes("db-a"), f"{phase}: {tried.said}"
             assert not scene.takes_writes("db1"), f"{phase}: {tried.said}"
         given_up(scene, 9)
+
+
+def test_what_was_written_behind_the_seal_after_the_release_is_told_with_the_way_that_there_is(states: States) -> None:
+    """The way over upgrade is refused then, once it is there: a command is advised that is not accepted."""
+    with states.begun("cutover, released") as scene:
+        wrote_behind_the_seal("db1")(scene)
+        for round_, phase in ((2, Phase.CUTOVER), (3, Phase.UPGRADE)):
+            refused = scene.up(phase, round_)
+            assert not refused.arrived
+            assert "power db-a off" in refused.said, refused.said
+            assert "new fence" not in refused.said
+        given_up(scene, 4)
 
 
 @pytest.mark.parametrize("state", ["upgrade", "cutover, released", "cutover", "upgrade, after cutover"])
