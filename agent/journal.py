@@ -15,7 +15,7 @@ from agent.server import STATE_FOLDER, Server
 from agent.states import Phase
 
 JOURNAL_FILE = f"{STATE_FOLDER}/journal.json"
-# Each `up` writes a journal a few times, and has the other side see it: what is seen is never so far back.
+# Each `up` writes a journal a few times: what was seen is seldom so far back.
 MARKS_KEPT = 300
 # What a person types who knows that the machine, or the cluster, of before is gone for good.
 ADOPT = f"python3 -I {INSTALLED} adopt"
@@ -194,9 +194,9 @@ def seen(theirs: Journal) -> Seen:
 
 def has_been(journal: Journal, what: Seen) -> bool:
     """Whether a journal is the one that was seen, as it was then or as it was written since; an older image of it is not, nor one made anew. Pure."""
-    if what.mark:
+    if what.mark and journal.serial - what.serial < MARKS_KEPT:
         return what.mark in journal.marks
-    # Seen by a version of before the marks.
+    # Seen by a version of before the marks; or so long ago that the mark went: DB_A looks at the old primary's when it opens, and not again.
     return not journal.machine or journal.machine != what.machine or journal.serial >= what.serial
 
 

@@ -198,6 +198,15 @@ def test_an_older_image_does_not_become_the_newer_journal_by_being_written(serve
         older_image.refuse_older_target(again, theirs, "db-a")
 
 
+def test_a_journal_that_was_written_more_often_than_marks_are_kept_is_no_older_image(server: Server) -> None:
+    """DB_A looks at the old primary's once, when it opens; a fleet that stays in cutover with a new round each night would be refused one day."""
+    seen = journal.seen(journal.write(server, RELEASED))
+    for round_ in range(journal.MARKS_KEPT + 5):
+        own = journal.write(server, replace(journal.must_read(server), round=round_))
+        assert journal.has_been(own, seen), round_
+    assert not journal.has_been(replace(own, serial=seen.serial + journal.MARKS_KEPT - 1), seen)
+
+
 def test_an_older_old_primary_is_told_by_what_db_a_saw(server: Server) -> None:
     """Only a DB_A that has opened was told anything that counts."""
     own = journal.write(server, RELEASED)
