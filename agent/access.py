@@ -55,10 +55,11 @@ def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:
         )
     if server.path(cluster.hba_file).exists():
         _refuse_elsewhere(postgres)
-    sealed = is_sealed(server, cluster)
-    changed = write_rules(server, cluster, readers, sealed)
     own = journal.read(server)
     closed = own is not None and own.authority in (Authority.SEALED, Authority.RELEASED)
+    # Where somebody took the whole block out under a journal that says sealed it comes back as it was: what is written here is read.
+    sealed = is_sealed(server, cluster) or (closed and _taken_out(postgres))
+    changed = write_rules(server, cluster, readers, sealed)
     # Rules that somebody opened by hand, under a journal that says sealed, are not to be read here: they would let clients in.
     by_hand = closed and not sealed
     # A run before this one may have died between writing the rules and having them read, or before the role was made.
@@ -86,7 +87,7 @@ def _with_superusers_words(postgres: Postgres, refused: Refusal) -> Refusal:
 
 
 def bring_back(postgres: Postgres, readers: Sequence[str], sealed: bool, on_target: bool = False) -> List[str]:
-    """On a running DB_A: pgleap's rules again, where somebody took a whole block out of one of the two files. Once that is read root itself does not
+    """On a running DB_A, or a sealed old primary: pgleap's rules again, where somebody took a whole block out of one of the two files. Once that is read root itself does not
     come in any more, to mend it, and clients do. What was changed. Raises Refusal."""
     if not postgres.is_running() or not _taken_out(postgres):
         return []

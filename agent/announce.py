@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, List, Mapping, Optional, Tuple
 
-from agent import advice, asked_live, authority, identity, journal, loss, rehearsal
+from agent import access, advice, asked_live, authority, identity, journal, loss, rehearsal
 from agent.cluster import from_desired
 from agent.journal import Authority, Journal
 from agent.other_side import OtherSide
@@ -48,11 +48,17 @@ def announce(desired: Mapping[str, Any], server: Server) -> Facts:
         wanted = decide(own, phase, round_, is_target, accepted, would_be_lost)
         if theirs is not None:  # an older image of DB_A, restored later, is told by this
             wanted = replace(wanted, seen=journal.seen(theirs))
-        if wanted == own and wanted.seen == own.seen:
-            return {"changed": [], "because": f"{phase} in round {round_} was announced already"}
-        found = identity.of_cluster(server, cluster.data) if cluster is not None else ""
-        journal.write(server, replace(wanted, cluster=wanted.cluster or found))
-    return {"changed": [f"announced {phase} in round {round_}"], "because": _before(own)}
+        known = wanted == own and wanted.seen == own.seen
+        if not known:
+            found = identity.of_cluster(server, cluster.data) if cluster is not None else ""
+            journal.write(server, replace(wanted, cluster=wanted.cluster or found))
+    back: List[str] = []
+    if asks_first and own is not None and own.authority in (Authority.SEALED, Authority.RELEASED):
+        # Some of what follows asks this server before its gate does, and comes in by these rules alone.
+        back = access.bring_back(postgres, [asks_first["otherSide"]["address"]], sealed=True)
+    if known:
+        return {"changed": back, "because": f"{phase} in round {round_} was announced already"}
+    return {"changed": [f"announced {phase} in round {round_}", *back], "because": _before(own)}
 
 
 def decide(

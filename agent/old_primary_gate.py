@@ -98,11 +98,17 @@ def _release(desired: Mapping[str, Any], postgres: Postgres, own: Journal, other
     opened = theirs.authority is Authority.HOLDS and theirs.epoch == own.epoch
     streams = opened or theirs.authority is Authority.SEALED
     missing = seal.is_whole(postgres, quiet=not streams)
-    if missing is not None:
+    changed: List[str] = []
+    if missing is not None and opened:
+        # Nothing is proved by this fence any more, and DB_A takes the writes: to seal it over upgrade would refuse them all, and from replicas
+        # no way leads there. What was written here meanwhile shows where the two are compared.
+        changed = [f"sealed it again: {missing}"]
+        changed += seal.seal(postgres, desired["readers"], float(desired["graceSeconds"]))
+    elif missing is not None:
         raise Refusal("the old primary's seal whole", missing, advice.sealed_again(advice.higher(own.round)))
     if own.authority is Authority.RELEASED:
         if opened:
-            return facts_of([], "DB_A took the authority, and has opened", own)
+            return facts_of(changed, "DB_A took the authority, and has opened", own)
         older_image.refuse_used_up(own, theirs, seal.next_xid(postgres), other.name)
         return facts_of([], "it is released to DB_A already", own)
     authority.may_release(own, seal.next_xid(postgres), theirs)

@@ -40,6 +40,7 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
         return {"changed": [], "because": because, **checked, **tried}
     if access.is_sealed(server, postgres.cluster):
         return {"changed": [], "because": "writes are refused already: the check was made before that"}
+    access.refuse_taken_out(postgres, Phase.PREPARE)
     _refuse_by_preflight(desired, server)
     seal.refuse_other_writers(postgres)
     rebuilt = advice.to(Phase.PREPARE, advice.higher(int(desired["round"])))

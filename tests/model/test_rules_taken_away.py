@@ -79,3 +79,53 @@ def test_one_that_lets_clients_in_is_sealed_and_fenced_again(states: States) -> 
             outcome = scene.up(phase, round_)
             assert outcome.arrived, outcome.said
         assert scene.takes_writes("db1")
+
+
+@pytest.mark.parametrize(
+    ("state", "phase", "round_", "read"),
+    [
+        ("cutover", Phase.CUTOVER, 2, False),
+        ("cutover", Phase.CUTOVER, 2, True),
+        ("cutover", Phase.UPGRADE, 2, True),
+        ("replicas", Phase.REPLICAS, 2, False),
+        ("replicas", Phase.REPLICAS, 2, True),
+        ("replicas", Phase.RETIRE, 1, False),
+    ],
+    ids=str,
+)
+def test_an_old_primary_that_lets_clients_in_beside_db_a_is_sealed_again(
+    states: States, state: str, phase: Phase, round_: int, read: bool
+) -> None:
+    """Somebody's tool writes its rules anew: they were read as it left them, and from replicas the way that was advised, over upgrade, is none."""
+    with states.begun(state) as scene:
+        of_the_old_primary(scene, read=read)
+        scene.world.violations.clear()
+        outcome = scene.up(phase, round_)
+        assert not any(one.admits("app", STRANGER) is None for one in scene.world.primary.running())
+        assert outcome.arrived, outcome.said
+        assert scene.takes_writes("db-a") is (phase is not Phase.UPGRADE)
+        assert not scene.takes_writes("db1")
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["not read", "read"])
+def test_of_an_old_primary_before_anybody_is_refused(states: States, read: bool) -> None:
+    """PostgreSQL's own words say neither which file it is nor what to type."""
+    with states.begun("prepare") as scene:
+        of_the_old_primary(scene, read=read)
+        refused = scene.up(Phase.READONLY, 1)
+        assert "pgleap's block in" in refused.said, refused.said
+        (line,) = to_do(refused.said)
+        again = Operator(scene, Config(Phase.READONLY, 1)).type(line)
+        assert again is not None
+        assert again.arrived, again.said
+        on = scene.up(Phase.READONLY, 4)
+        assert on.arrived, on.said
+
+
+def of_the_old_primary(scene: Scene, *, read: bool) -> None:
+    db1 = scene.world.primary
+    (cluster,) = db1.running()
+    file = f"{cluster.config}/pg_hba.conf"
+    db1.put(file, without_rules(db1.text(file)).encode())
+    if read:
+        db1.reload(cluster)
