@@ -38,7 +38,8 @@ def ready(desired: Mapping[str, Any], server: Server) -> Facts:
         tried = trial.hold(server, postgres, new, int(desired["jobs"]), float(desired["upgradeSeconds"]))
         because = "pg_upgrade --check finds this standby upgradable, and its schema could be restored"
         return {"changed": [], "because": because, **checked, **tried}
-    if access.is_sealed(server, postgres.cluster):
+    own = journal.read(server)
+    if access.is_sealed(server, postgres.cluster) or (own is not None and own.authority is Authority.SEALED):
         return {"changed": [], "because": "writes are refused already: the check was made before that"}
     access.refuse_taken_out(postgres, Phase.PREPARE)
     _refuse_by_preflight(desired, server)

@@ -108,6 +108,17 @@ def test_an_old_primary_that_lets_clients_in_beside_db_a_is_sealed_again(
 
 
 @pytest.mark.parametrize("read", [False, True], ids=["not read", "read"])
+def test_of_an_old_primary_that_is_sealed(states: States, read: bool) -> None:
+    """Its gate makes the seal whole, and takes a new fence: looked at as an open one it would be sent back to prepare."""
+    with states.begun("readonly") as scene:
+        of_the_old_primary(scene, read=read)
+        scene.world.violations.clear()
+        outcome = scene.up(Phase.READONLY, 2)
+        assert outcome.arrived, outcome.said
+        assert not any(one.admits("app", STRANGER) is None for one in scene.world.primary.running())
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["not read", "read"])
 def test_of_an_old_primary_before_anybody_is_refused(states: States, read: bool) -> None:
     """PostgreSQL's own words say neither which file it is nor what to type."""
     with states.begun("prepare") as scene:
