@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping
 
+from agent import access, journal
 from agent.client_sessions import CLIENTS
 from agent.cluster import from_desired
+from agent.journal import Authority
 from agent.postgres import Postgres
 from agent.report import Facts, Refusal
 from agent.server import Server
+from agent.states import Phase
 
 # A client that connects per request is there for a moment only.
 POLL_SECONDS = 0.05
@@ -19,6 +22,9 @@ def unused(desired: Mapping[str, Any], server: Server) -> Facts:
     postgres = Postgres(server, from_desired(desired["postgres"]), desired["address"])
     if not postgres.is_running():
         return {"changed": [], "because": "its PostgreSQL is stopped"}
+    own = journal.read(server)
+    if own is not None and own.authority is Authority.RELEASED and postgres.answers() is not None:
+        access.refuse_taken_out(postgres, Phase.REPLICAS)  # it comes before whatever brings the rules back
     refuse_clients(postgres, float(desired["watchSeconds"]))
     return {"changed": [], "because": f"nobody was or came in within {desired['watchSeconds']} s"}
 

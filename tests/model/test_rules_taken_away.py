@@ -118,18 +118,22 @@ def test_of_an_old_primary_that_is_sealed(states: States, read: bool) -> None:
         assert not any(one.admits("app", STRANGER) is None for one in scene.world.primary.running())
 
 
-@pytest.mark.parametrize("read", [False, True], ids=["not read", "read"])
-def test_of_an_old_primary_before_anybody_is_refused(states: States, read: bool) -> None:
+@pytest.mark.parametrize(
+    ("state", "phase", "read"),
+    [("prepare", Phase.READONLY, False), ("prepare", Phase.READONLY, True), ("replicas", Phase.RETIRE, True)],
+    ids=str,
+)
+def test_of_an_old_primary_before_anything_is_done(states: States, state: str, phase: Phase, read: bool) -> None:
     """PostgreSQL's own words say neither which file it is nor what to type."""
-    with states.begun("prepare") as scene:
+    with states.begun(state) as scene:
         of_the_old_primary(scene, read=read)
-        refused = scene.up(Phase.READONLY, 1)
+        refused = scene.up(phase, 1)
         assert "pgleap's block in" in refused.said, refused.said
         (line,) = to_do(refused.said)
-        again = Operator(scene, Config(Phase.READONLY, 1)).type(line)
+        again = Operator(scene, Config(phase, 1)).type(line)
         assert again is not None
         assert again.arrived, again.said
-        on = scene.up(Phase.READONLY, 4)
+        on = scene.up(phase, 4)
         assert on.arrived, on.said
 
 
