@@ -57,8 +57,11 @@ def have_way_in(postgres: Postgres, readers: Sequence[str]) -> List[str]:
         _refuse_elsewhere(postgres)
     own = journal.read(server)
     closed = own is not None and own.authority in (Authority.SEALED, Authority.RELEASED)
-    # Where somebody took the whole block out under a journal that says sealed it comes back as it was: what is written here is read.
-    sealed = is_sealed(server, cluster) or (closed and _taken_out(postgres))
+    sealed = is_sealed(server, cluster)
+    if closed and not sealed:
+        # What is written here is read: the block that somebody took out, or made another, comes back as the journal has it.
+        text = _text(server, cluster.hba_file)
+        sealed = _taken_out(postgres) or client_rules.with_rules(text, readers, sealed=False) != text
     changed = write_rules(server, cluster, readers, sealed)
     # Rules that somebody opened by hand, under a journal that says sealed, are not to be read here: they would let clients in.
     by_hand = closed and not sealed

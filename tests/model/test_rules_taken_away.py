@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.client_rules import without_rules
+from agent.client_rules import SEALED, without_rules
 from agent.states import Phase
 from tests.model.advised import to_do
 from tests.model.moves import Scene, States
@@ -144,3 +144,21 @@ def of_the_old_primary(scene: Scene, *, read: bool) -> None:
     db1.put(file, without_rules(db1.text(file)).encode())
     if read:
         db1.reload(cluster)
+
+
+@pytest.mark.parametrize(
+    ("state", "phase"), [("upgrade", Phase.CUTOVER), ("cutover, released", Phase.CUTOVER)], ids=str
+)
+def test_a_seal_that_somebody_commented_out_is_not_read(states: States, state: str, phase: Phase) -> None:
+    """The block is written as it should be, and that was read: pgleap itself let clients in, and refused over it then."""
+    with states.begun(state) as scene:
+        db1 = scene.world.primary
+        (cluster,) = db1.running()
+        file = f"{cluster.config}/pg_hba.conf"
+        commented = "".join(f"# {line}\n" for line in SEALED.splitlines())
+        assert SEALED in db1.text(file)
+        db1.put(file, db1.text(file).replace(SEALED, commented).encode())
+        scene.world.violations.clear()
+        scene.up(phase, 2)
+        assert not any(one.admits("app", STRANGER) is None for one in db1.running())
+        assert not scene.world.violations
