@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from agent import authority, coming_back, journal, major_upgrade, new_replica, old_primary_gate, retirement, seal
+from agent import (
+    authority,
+    coming_back,
+    journal,
+    major_upgrade,
+    new_replica,
+    old_primary_gate,
+    old_replicas,
+    older_image,
+    retirement,
+    seal,
+)
 from agent.client_sessions import FOLLOWING, INSIDE
 from agent.comparison import Difference
 from agent.journal import Authority, Journal
@@ -39,6 +50,9 @@ def test_db_a_opens_without_reading_the_release(states: States, monkeypatch: pyt
     """Two databases that take writes."""
     monkeypatch.setattr(authority, "may_open_upgrade_target", lambda own, other, next_xid: own.epoch + 1)
     monkeypatch.setattr(OtherSide, "refuses_clients", lambda self, superuser: None)
+    # The old replicas know it, too, and after the opening the old primary takes no order of a database that it does not believe.
+    monkeypatch.setattr(old_replicas, "refuse_promoted_or_ahead", lambda *_: None)
+    monkeypatch.setattr(older_image, "use_up", lambda primary: None)
     opening = next(step for step in steps(Phase.CUTOVER, 1) if step.name == "db-a-client-gate")
     with states.begun("upgrade") as scene:
         # The way back opened the old primary, and its rebuild of DB_A has not begun.
@@ -145,6 +159,8 @@ def test_the_fence_is_taken_while_a_transaction_holds_an_id(states: States, monk
     monkeypatch.setattr(seal, "_end_clients", lambda postgres, old_rules, grace: 0)
     monkeypatch.setattr(seal, "is_whole", lambda postgres, quiet=True: None)
     monkeypatch.setattr(seal, "take_fence", lambda postgres: journal.Fence(1, "0/1"))
+    monkeypatch.setattr(old_replicas, "refuse_promoted_or_ahead", lambda *_: None)
+    monkeypatch.setattr(older_image, "refuse_used_up", lambda *_: None)
     with states.begun("prepare") as scene:
         said = forward(scene, Phase.READONLY, Phase.UPGRADE, Phase.CUTOVER)
         assert "clients can commit on db1 and db-a" in said
