@@ -90,8 +90,8 @@ def _with_superusers_words(postgres: Postgres, refused: Refusal) -> Refusal:
 
 
 def bring_back(postgres: Postgres, readers: Sequence[str], sealed: bool, on_target: bool = False) -> List[str]:
-    """On a running DB_A, or a sealed old primary: pgleap's rules again, where somebody took a whole block out of one of the two files. Once that is read root itself does not
-    come in any more, to mend it, and clients do. What was changed. Raises Refusal."""
+    """On a running DB_A, or a sealed old primary: pgleap's rules again, where somebody took a whole block out of one of the two files. Once
+    that is read root itself does not come in any more, to mend it, and clients do. What was changed. Raises Refusal."""
     if not postgres.is_running() or not _taken_out(postgres):
         return []
     changed = write_rules(postgres.server, postgres.cluster, readers, sealed, on_target)
