@@ -9,7 +9,7 @@ from agent import cluster as clusters
 from agent import session_settings
 from agent.client_rules import LOCAL_ROLE
 from agent.cluster import OS_USER, SOCKET_FOLDER, Cluster
-from agent.qualified import values_in
+from agent.qualified import connection_string, values_in
 from agent.report import Refusal, progress
 from agent.server import STATE_FOLDER, Completed, Server
 
@@ -137,11 +137,10 @@ class Postgres:
 
     def by_hand(self, sql: str, database: str) -> str:
         """The command line by which a person who is root on this server has the database do the same, sealed or not."""
-        quoted = database.replace("\\", "\\\\").replace("'", "\\'")
         words = [
             "PGOPTIONS=-c default_transaction_read_only=off", *(f"{name}={value}" for name, value in TEXT.items()),
             self.cluster.program("psql"), "-h", self.socket_folder, "-p", str(self.cluster.port), "-U", self._role,
-            "-d", f"dbname='{quoted}'", "-c", sql,
+            "-d", connection_string(database), "-c", sql,
         ]  # fmt: skip
         return " ".join(["env", *(shlex.quote(word) for word in words)])
 

@@ -35,6 +35,11 @@ def quoted(part: str) -> str:
     return '"' + part.replace('"', '""') + '"'
 
 
+def connection_string(database: str) -> str:
+    """A database's name for what takes a connection string, where a bare `a=b` would be one already (libpq, "Connection Strings"). Pure."""
+    return "dbname='" + database.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def literal(text: str) -> str:
     """A text as SQL wants it (each session of ours has standard_conforming_strings on). Pure."""
     return "'" + text.replace("'", "''") + "'"

@@ -16,6 +16,7 @@ from agent.other_side import OtherSide
 from agent.own_names import PUBLICATION
 from agent.postgres import PASSWORD_FILE, Postgres
 from agent.publisher import slot_of
+from agent.qualified import connection_string
 
 SUBSCRIPTION = PUBLICATION
 
@@ -55,10 +56,9 @@ class Subscriber:
 
     def conninfo(self, database: str) -> str:
         """How the apply worker reaches DB_A; the password is in a file, and in no catalog."""
-        quoted = database.replace("\\", "\\\\").replace("'", "\\'")
         passfile = self.postgres.server.path(PASSWORD_FILE)
         return (
-            f"host={self.target.address} port={self.target.port} user={READER} dbname='{quoted}' passfile={passfile}"
+            f"host={self.target.address} port={self.target.port} user={READER} {connection_string(database)} passfile={passfile}"
             " connect_timeout=5"
         )
 

@@ -7,6 +7,7 @@ import shlex
 from typing import Dict, List, Mapping
 
 from agent.cluster import Cluster
+from agent.qualified import connection_string
 
 # Of pg_restore's actions, how many pg_upgrade has in one transaction (from 17 on), among all that restore side by side; and the fewest.
 # Each object holds locks until then: more of them need a larger lock table.
@@ -66,12 +67,6 @@ def _transactions(version: int, database: str, jobs: int) -> List[str]:
         return []
     alone = jobs <= 1 or database == "template1"
     return [f"--transaction-size={ACTIONS if alone else max(ACTIONS // jobs, FEWEST_ACTIONS)}"]
-
-
-def connection_string(database: str) -> str:
-    """For a program's --dbname, where a bare `a=b` would be a connection string already."""
-    quoted = database.replace("\\", "\\\\").replace("'", "\\'")
-    return f"dbname='{quoted}'"
 
 
 def server_options(port: int, sockets: str, files: Mapping[str, str]) -> str:

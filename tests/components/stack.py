@@ -15,10 +15,12 @@ from components.settings import Settings
 from rehearsal.engine.project import Outcome, Pulumi
 from rehearsal.plugins.serve import serving
 from scripts.window.engine import NO_CHECKPOINTS
-from tests.components.simulation import SimulatedFleet
+from tests.components.simulation import Hold, SimulatedFleet
 from tests.components.warm_python import warm_python
 
 PROJECT = Path(__file__).resolve().parents[2]
+# Seconds for an `up` to come to a step.
+PATIENCE = 120
 FORWARD = tuple(phase.value for phase in Phase)
 
 
@@ -58,6 +60,18 @@ class Stack:
         self.ask(phase, round_)
         self.fleet.events.clear()
         return self.pulumi.up(*options)
+
+    def killed_at(self, server: str, verb: str, phase: str) -> None:
+        """An `up` to `phase`, killed while this step is under way."""
+        hold = self.fleet.holds[(server, verb)] = Hold()
+        self.ask(phase, 1)
+        engine = self.pulumi.start("up", "--yes", "--skip-preview")
+        try:
+            assert hold.reached.wait(PATIENCE)
+        finally:
+            engine.kill()
+            engine.communicate()
+            hold.go_on.set()
 
     def unchanged(self) -> Outcome:
         return self.pulumi.preview("--expect-no-changes", diff=False)

@@ -129,15 +129,7 @@ def test_the_gate_closed_and_its_step_failed(stack_at: StackAt, fault: Fault) ->
 def test_the_engine_was_killed_at_the_gate(stack_at: StackAt) -> None:
     """A laptop that died leaves a lock and a gate that may close yet; both must be undone from another one."""
     stack = stack_at("prepare", checkpoints=True)
-    hold = stack.fleet.holds[("db1", "client-gate")] = Hold()
-    stack.ask("readonly", 1)
-    engine = stack.pulumi.start("up", "--yes", "--skip-preview")
-    try:
-        assert hold.reached.wait(PATIENCE)
-    finally:
-        engine.kill()
-        engine.communicate()
-        hold.go_on.set()
+    stack.killed_at("db1", "client-gate", "readonly")
     locked = stack.up("readonly")
     assert locked.exit != 0
     assert "locked" in locked.said

@@ -8,34 +8,20 @@ from pathlib import Path
 import pytest
 
 from tests.components.documented import repair
-from tests.components.simulation import Fault, Hold
+from tests.components.simulation import Fault
 from tests.components.stack import Ground, Stack, opened
 from tests.unit.example_config import fleet_config
 
 pytestmark = pytest.mark.engine
 
-PATIENCE = 120
 UNREADABLE = "failed to load checkpoint: EOF"
 PENDING = "pending operations"
-
-
-def killed_at(stack: Stack, server: str, verb: str, phase: str) -> None:
-    """An `up` to `phase`, killed while this step is under way."""
-    hold = stack.fleet.holds[(server, verb)] = Hold()
-    stack.ask(phase, 1)
-    engine = stack.pulumi.start("up", "--yes", "--skip-preview")
-    try:
-        assert hold.reached.wait(PATIENCE)
-    finally:
-        engine.kill()
-        engine.communicate()
-        hold.go_on.set()
 
 
 def test_a_state_whose_metadata_was_half_written(stack_at: Callable[..., Stack]) -> None:
     """Every command stops at it while writes are refused, and `pulumi cancel`, which everybody tries, stops too."""
     stack = stack_at("prepare", checkpoints=True)
-    killed_at(stack, "db1", "client-gate", "readonly")
+    stack.killed_at("db1", "client-gate", "readonly")
     # As a killed engine leaves it where it keeps metadata.
     (stack.pulumi.backend / ".pulumi" / "stacks" / "pgleap" / f"{stack.pulumi.stack}.json.attrs").touch()
     assert UNREADABLE in stack.pulumi.cancel().said
@@ -48,7 +34,7 @@ def test_a_state_whose_metadata_was_half_written(stack_at: Callable[..., Stack])
 def test_operations_that_were_pending(ground: Ground, tmp_path: Path) -> None:
     """A warning that never goes is one that nobody reads any more; and what goes by itself must not be called a repair."""
     with opened(ground, tmp_path / "stack", fleet_config(), checkpoints=True) as stack:
-        killed_at(stack, "web1", "hosts-file", "prepare")
+        stack.killed_at("web1", "hosts-file", "prepare")
         stack.pulumi.cancel().checked()
         assert PENDING in stack.up("prepare").checked().said
         assert PENDING in stack.up("prepare").checked().said, "it goes by itself: the page says otherwise"
@@ -56,7 +42,7 @@ def test_operations_that_were_pending(ground: Ground, tmp_path: Path) -> None:
         repair(stack.pulumi, "Attempting to deploy or update resources with")
         assert stack.fleet.events == [], "a server was told something"
         assert PENDING not in stack.up("prepare").checked().said
-        killed_at(stack, "web1", "hosts-file", "readonly")
+        stack.killed_at("web1", "hosts-file", "readonly")
         stack.pulumi.cancel().checked()
         assert PENDING in stack.up("readonly").checked().said
         assert PENDING not in stack.up("readonly").checked().said
